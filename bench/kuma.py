@@ -64,10 +64,9 @@ class Kuma(farm.Process):
         roots = [f"NODE_EXTRA_CA_CERTS={tls / 'ca.pem'}"] if trusting else []
         command = ["/usr/bin/env", "-C", PACKAGE, "NODE_ENV=production", *roots, "node", "server/server.js",
                    f"--data-dir={self._data}/", "--host=127.0.0.1", f"--port={farm.free_port()}"]
-        first = farm.start(command, log)
-        farm.wait_for("Uptime Kuma does not start", lambda: "Listening on" in log.read_text() or first.poll() is not None,
-                      120)
-        farm.stop(first)
+        first = farm.Process(command, log)
+        await_start(first, 1)
+        farm.stop(first.process)
         with sqlite3.connect(self._data / "kuma.db") as database:
             database.execute("INSERT INTO user (username, password, active) VALUES ('bench', '', 1)")
             database.executemany(
@@ -77,10 +76,20 @@ class Kuma(farm.Process):
                 [(f"s{number}", interval, f"{prefix}{number}") for number in range(1, sites + 1)])
         super().__init__(command, log)
         self.name = "Uptime Kuma"
+        await_start(self, 2)
 
     def trouble(self):
         found = re.search(r"^.*(Failing:|Pending:).*$", self.log.read_text(errors="replace"), re.M)
         return found and found.group()
+
+
+def await_start(process, times):
+    """Until it listens for so many times by its log."""
+    def listens():
+        process.must_live()
+        return process.log.read_text().count("Listening on") == times
+
+    farm.wait_for("Uptime Kuma does not start", listens, 300)
 
 
 def size():

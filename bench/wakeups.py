@@ -77,7 +77,7 @@ def watch(nginx, label, binary, scheme, sites, interval, certificates, seconds):
                          farm.site_config(nginx.url(scheme), sites, interval, roots))
     # Every site once: what is learnt of it is.
     _, before = nginx.counts()
-    farm.wait_for("no round", lambda: nginx.counts()[1] >= before + sites, 30 + 2 * interval)
+    farm.wait_for("no round", lambda: nginx.counts()[1] >= before + sites, 120 + 2 * interval)
 
     def window(pause):
         _, first = nginx.counts()
