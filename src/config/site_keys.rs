@@ -279,7 +279,7 @@ fn ip_version(text: &str) -> Result<IpVersion, String> {
     }
 }
 
-/// Parses a percentage.
+/// Parses a percentage from 0 to 99.
 fn loss(text: &str) -> Result<u32, String> {
     let share = text.strip_suffix('%').and_then(|share| share.parse().ok());
     share.filter(|share| *share < 100).ok_or_else(|| {

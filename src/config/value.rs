@@ -260,7 +260,7 @@ fn one_line(text: &str, most: usize) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Parses an HTTP method, and converts it to upper case.
+/// Parses an HTTP method, which must be in capital letters.
 pub fn method(text: &str) -> Result<String, String> {
     if text == "CONNECT" {
         return Err(
