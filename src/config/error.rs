@@ -258,7 +258,7 @@ fn cut(line: &[char], caret: Range<usize>) -> (String, Range<usize>) {
     )
 }
 
-/// Escapes control characters and invisible characters, which make a key an unknown one.
+/// Replaces control characters and invisible characters.
 fn harmless(text: &str) -> String {
     text.chars().map(one_column).collect()
 }

@@ -115,7 +115,7 @@ fn proxy(text: &str) -> Result<SecretUrl, String> {
     }
     let url = http_like(text)?;
     let rest = text.split_once("://").map_or("", |(_, rest)| rest);
-    // `Url` omits a default port, which no proxy scheme shares with another.
+    // `Url` omits port 80 of an `http:` URL; parsed as `https:` it keeps it.
     let written = url
         .port()
         .or_else(|| Url::parse(&format!("https://{rest}")).ok()?.port());
