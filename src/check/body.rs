@@ -1,4 +1,4 @@
-//! Reading a body up to a bound, unpacked if need be, and looking for texts in it without keeping it.
+//! Reads, unpacks and searches response bodies within bounds.
 
 use super::charset::{self, Charset};
 use super::wire::gzip::{Damaged, Gunzip};
@@ -8,36 +8,36 @@ use isahc::http::{HeaderMap, header};
 use std::io;
 use std::ops::Range;
 
-/// Bodies over this are cut, counted after decompression, and judged by what was read.
+/// Maximum body size in bytes, after decompression. Longer bodies are truncated and judged by that part.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
-/// Of a body that is kept, this much needs no permit.
+/// Size in bytes up to which a body may be buffered without a permit.
 const PERMIT_FREE: usize = 64 * 1024;
-/// Read at once, in bytes.
+/// Size of a read in bytes.
 const CHUNK: usize = 16 * 1024;
-/// Packed bytes that are read at most, whatever comes of them.
+/// Maximum number of compressed bytes that are read, whatever they decompress to.
 const PACKED: usize = 8 * 1024 * 1024;
-/// Characters shown of the names of codings.
+/// Maximum number of characters of an unsupported `Content-Encoding` in a cause.
 const NAMES: usize = 40;
 
-/// Looks for one text in a stream of chunks; keeps no more than fits over their seams, and the
-/// beginning until the charset is known.
+/// Searches a stream of chunks for one text. Buffers only what may be the beginning of a match, and the
+/// start of the page until its charset is known.
 pub(super) struct Search {
     text: String,
-    /// `None`: to be found out from the beginning of the page.
+    /// `None` until it is detected from the start of the page.
     charset: Option<Charset>,
-    /// The text in the page's charset; `None`: it cannot be written in that.
+    /// The text in the page's charset; `None` if that charset cannot encode it.
     needle: Option<Vec<u8>>,
     seam: Vec<u8>,
     pub(super) found: bool,
 }
 
 impl Search {
-    /// In UTF-8.
+    /// Searches for a text in UTF-8.
     pub(super) fn new(text: &str) -> Search {
         Search::in_page(text, Some(Charset::Utf8))
     }
 
-    /// `charset`: what the head of the answer says of it.
+    /// Searches a page whose response headers declare this charset, if any.
     pub(super) fn in_page(text: &str, charset: Option<Charset>) -> Search {
         let mut search = Search {
             text: text.to_owned(),
@@ -66,7 +66,7 @@ impl Search {
         self.look();
     }
 
-    /// To be called when nothing more comes.
+    /// Ends the search at the end of the body.
     pub(super) fn finish(&mut self) {
         if self.charset.is_none() {
             self.decide(Charset::of_page(&self.seam));
@@ -74,8 +74,8 @@ impl Search {
         }
     }
 
-    /// The name of the page's charset, if the text was looked for byte by byte because that isn't
-    /// known here, and that can make a difference.
+    /// Returns the name of the page's charset if it is unsupported and the text is not ASCII: the bytes of
+    /// UTF-8 were searched for then.
     pub(super) fn unknown_charset(&self) -> Option<&str> {
         match &self.charset {
             Some(Charset::Unknown(name)) if !self.text.is_ascii() => Some(name),
@@ -118,12 +118,12 @@ fn contains(all: &[u8], part: &[u8]) -> bool {
     false
 }
 
-/// How a body is packed, by its `Content-Encoding` (RFC 9110, section 8.4).
+/// Compression of a body, by its `Content-Encoding` (RFC 9110, section 8.4).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Coding {
     Plain,
     Gzip,
-    /// One that isn't undone, or more than one: their names, cut short.
+    /// An unsupported coding, or several: their names, truncated.
     Other(String),
 }
 
@@ -147,39 +147,39 @@ impl Coding {
     }
 }
 
-/// Why there is no more of a body.
+/// Why a body cannot be read any further.
 #[derive(Debug)]
 pub(super) enum Trouble {
     Transfer(io::Error),
     Damaged(&'static str),
-    /// Packed with these.
+    /// The coding is unsupported.
     Coded(String),
-    /// So much came, and so little of it.
+    /// More than [`PACKED`] bytes came, and the body is still below its limit.
     TooMuch,
 }
 
-/// Reads a body piece by piece, up to a limit that counts unpacked bytes.
+/// Reads a body in pieces, up to a limit on decompressed bytes.
 pub(super) struct Reader<'b, B> {
     body: &'b mut B,
     coding: Coding,
-    /// Made when it is wanted.
+    /// Created with the first read.
     gunzip: Option<Gunzip>,
     chunk: Vec<u8>,
-    /// What of `chunk` is not unpacked yet, or is the piece if there is nothing to unpack.
+    /// The part of `chunk` that is still to be decompressed; if there is no coding, the piece itself.
     rest: Range<usize>,
-    /// Unpacked bytes still to come.
+    /// Decompressed bytes up to the limit.
     left: usize,
-    /// Packed bytes that may come.
+    /// Compressed bytes up to [`PACKED`].
     packed_left: usize,
-    /// Length of the piece.
+    /// Length of the current piece.
     piece: usize,
-    /// Nothing looks at the pieces: unpacked only to be counted, as far as that goes.
+    /// No caller looks at the pieces.
     unseen: bool,
 }
 
 impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
-    /// `unseen`: the body is only read to its end or the limit; whatever is wrong with its coding
-    /// doesn't matter, and what cannot be unpacked counts as it is.
+    /// `unseen`: the body is only read to its end or the limit. Errors of its coding are ignored, and bytes
+    /// that cannot be decompressed count as they are.
     pub(super) fn new(body: &'b mut B, mut coding: Coding, limit: usize, unseen: bool) -> Self {
         if unseen && matches!(coding, Coding::Other(_)) {
             coding = Coding::Plain;
@@ -197,7 +197,7 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
         }
     }
 
-    /// Goes on to the next bytes. False: the body has ended, or the limit is reached.
+    /// Reads the next piece. Returns false at the end of the body or at the limit.
     pub(super) async fn advance(&mut self) -> Result<bool, Trouble> {
         self.left -= self.piece;
         self.piece = 0;
@@ -211,7 +211,7 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
                         self.piece = gunzip.piece().len().min(self.left);
                         return Ok(true);
                     }
-                    // Bytes that are there at once, and unpack to nothing, must not keep all else waiting.
+                    // A compressed stream that is at hand and decompresses to nothing must not block the loop.
                     Ok(false) => future::yield_now().await,
                     Err(Damaged) if self.unseen => {
                         self.coding = Coding::Plain;
@@ -258,12 +258,12 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
     }
 }
 
-/// A body that is kept whole. The first 64 KiB are had for nothing; more waits for a permit.
+/// A body that is buffered whole. Beyond [`PERMIT_FREE`] bytes it waits for a permit.
 pub(super) struct BufferedBody<'c> {
     client: &'c Client,
     site: &'c str,
     pub(super) bytes: Vec<u8>,
-    /// Held as long as what is made of the bytes.
+    /// Must be held as long as anything that is derived from the bytes.
     pub(super) permit: Option<BodyPermit>,
 }
 
@@ -280,7 +280,7 @@ impl BufferedBody<'_> {
     pub(super) async fn add(&mut self, piece: &[u8]) {
         if self.permit.is_none() && self.bytes.len() + piece.len() > PERMIT_FREE {
             self.permit = Some(self.client.body_permit(self.site).await);
-            // At once: a vector that grows by itself grows to twice of what it needs.
+            // Reserve once: a vector that grows by doubling takes up to twice what it needs.
             self.bytes
                 .reserve_exact(MAX_BODY - self.bytes.len().min(MAX_BODY));
         }
@@ -288,7 +288,7 @@ impl BufferedBody<'_> {
     }
 }
 
-/// Bytes as text, those that aren't UTF-8 as `?`: in the room that they have.
+/// Converts bytes to text in place; those that are not UTF-8 become `?`.
 pub(super) fn text(mut bytes: Vec<u8>) -> String {
     let mut sound = 0;
     loop {
@@ -323,7 +323,7 @@ mod tests {
         assert!(Search::new("").found);
     }
 
-    /// The first `limit` bytes, and whether more may follow.
+    /// Returns the first `limit` bytes, and whether more may follow.
     fn read(body: &[u8], coding: Coding, limit: usize) -> Result<(Vec<u8>, bool), Trouble> {
         let mut body = body;
         let mut reader = Reader::new(&mut body, coding, limit, false);
@@ -399,7 +399,7 @@ mod tests {
             "answer cannot be decompressed: it ends too soon"
         );
         assert_eq!(cause(b"x", Coding::Other("br".to_owned())), "br");
-        // Nothing is packed in nothing.
+        // An empty body has no coding to undo.
         for coding in [Coding::Gzip, Coding::Other("br".to_owned())] {
             assert_eq!(read(b"", coding, 9).expect("reads"), (vec![], false));
         }

@@ -1,5 +1,4 @@
-//! The inspection of a site's certificates: until when they hold. Whether they are trusted is for the
-//! check to say.
+//! Inspects when the certificates of a site expire. The check itself decides whether they are trusted.
 
 use super::deadline::Deadline;
 use super::explain::zoned;
@@ -12,13 +11,15 @@ use crate::monitor::site::{Check, HttpCheck, Proxy, SendExpect, Site, TlsCheck};
 use std::borrow::Cow;
 use url::Url;
 
-/// Inspects the certificate chain of an https or tls site, in a full handshake of its own with the
-/// site's host (of an https site the URL's, wherever it redirects to): which certificate ends first
-/// on the way from the site's own to a trusted root; of several ways, the one that holds longest. A
-/// chain that is expired or not trusted, or that isn't verified, counts like any other. A root in
-/// the site's own `ca_file` is one of the certificates; one of this machine's bundle is given apart.
+/// Inspects the certificate chain of an https or tls site in a full handshake of its own, with the host
+/// of the site's URL, wherever that redirects to.
 ///
-/// Waits for a permit first, as a check does, and has the same time as one.
+/// Finds the certificate that expires first on the path from the site's own to a trusted root; of
+/// several paths, the one that is valid longest counts. Chains that are expired, untrusted or not
+/// verified are inspected as well. A root in the site's own `ca_file` is one of the certificates; a root
+/// of this machine's bundle is returned separately.
+///
+/// Waits for a permit and has the same timeout as a check.
 pub(super) async fn inspect(client: &Client, site: &Site) -> Result<Inspection, Failure> {
     let server = server(client, &site.check)?;
     let ca_file = server.ca_file.as_deref();
@@ -52,12 +53,12 @@ pub(super) async fn inspect(client: &Client, site: &Site) -> Result<Inspection, 
     let way = deadline.bound(way).await.flatten();
     let first = match &way {
         Some(way) => Certificate::read(&way.first_to_end),
-        // Not trusted, or not in time: names and keys have to do.
+        // Untrusted, or not verified in time: follow issuer names and keys.
         None => first_to_end(&chain, |issuer, other| {
             signs(issuer.der, other.signed, other.signature)
         }),
     };
-    // Where nothing is verified, nothing relies on a root.
+    // Without verification nothing depends on the root.
     let shared = way.as_ref().filter(|_| server.verify && !own);
     let root = shared.and_then(|way| Certificate::read(&way.root));
     match first {
@@ -72,8 +73,7 @@ pub(super) async fn inspect(client: &Client, site: &Site) -> Result<Inspection, 
     }
 }
 
-/// Whose certificates are to be inspected: of an https site the server that its URL names, as if it
-/// were a tls site.
+/// The server whose certificates are inspected; that of an https site's URL as if it were a tls site.
 fn server<'a>(client: &Client, check: &'a Check) -> Result<Cow<'a, TlsCheck>, Failure> {
     let check = match check {
         Check::Tls(check) => return Ok(Cow::Borrowed(check)),
@@ -89,7 +89,7 @@ fn server<'a>(client: &Client, check: &'a Check) -> Result<Cow<'a, TlsCheck>, Fa
     };
     let url = Url::parse(&check.url).ok();
     let url = url.filter(|url| url.scheme() == "https").ok_or_else(none)?;
-    // Of the environment's proxies no more is known than that libcurl uses them.
+    // Of the environment's proxies it is only known that libcurl uses one.
     if check.proxy == Proxy::Environment && client.is_proxied(&url, &check.proxy) {
         let detail = "certificate cannot be looked at through the proxy";
         return Err(Failure::new(FailureKind::Connect, detail));
@@ -106,7 +106,7 @@ fn server<'a>(client: &Client, check: &'a Check) -> Result<Cow<'a, TlsCheck>, Fa
     }))
 }
 
-/// Not asked for by a right caller.
+/// Callers do not ask for such sites.
 fn none() -> Failure {
     Failure::new(FailureKind::Internal, "this site has no certificate")
 }

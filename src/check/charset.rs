@@ -1,16 +1,16 @@
-//! In which charset a page is written, and a text in that charset: what `body` and `body_not` look
-//! for. The text is encoded, not the page decoded, so that nothing of the page is kept.
+//! Detects a page's charset, and encodes the text of `body` and `body_not` in it. The text is encoded
+//! rather than the page decoded, so that the page need not be buffered.
 //!
-//! Known are UTF-8, UTF-16 and the one-byte charsets of the Encoding Standard (encoding.spec.whatwg.org),
-//! not the legacy charsets of Chinese, Japanese and Korean: their tables would take 200 KB.
+//! Supports UTF-8, UTF-16 and the single-byte charsets of the Encoding Standard
+//! (encoding.spec.whatwg.org), not the legacy charsets of Chinese, Japanese and Korean: their tables
+//! would take 200 KB.
 
 use encoding_index_singlebyte as index;
 use isahc::http::{HeaderMap, header};
 
-/// How much of a page is searched for its charset, in bytes (as browsers do: HTML, "prescan a byte
-/// stream").
+/// Number of bytes that are searched for a declaration of the charset (HTML, "prescan a byte stream").
 pub(super) const PRESCAN: usize = 1024;
-/// Characters of a name that is shown.
+/// Maximum number of characters of a name in a cause.
 const NAME: usize = 40;
 
 #[derive(Clone, Debug)]
@@ -18,22 +18,21 @@ pub(super) enum Charset {
     Utf8,
     Utf16Le,
     Utf16Be,
-    /// The byte of a character beyond ASCII; 0 = it has none.
+    /// Maps a character beyond ASCII to its byte, or to 0 if there is none.
     OneByte(fn(u32) -> u8),
-    /// Its name: printable ASCII, at most 40 characters.
+    /// The declared name: printable ASCII, at most [`NAME`] characters.
     Unknown(String),
 }
 
 impl Charset {
-    /// The one that `Content-Type` names.
+    /// Returns the charset that `Content-Type` declares.
     pub(super) fn of_headers(headers: &HeaderMap) -> Option<Charset> {
         let kind = headers.get(header::CONTENT_TYPE)?.as_bytes();
         Some(Charset::named(parameter(kind, b"charset")?))
     }
 
-    /// What the beginning of a page says: a byte order mark, `<meta charset=…>`, `<meta
-    /// http-equiv=… content="…charset=…">` or the `encoding` of an XML declaration. UTF-8 when it
-    /// says nothing.
+    /// Detects the charset from a byte order mark, `<meta charset=…>`, `<meta http-equiv=… content="…charset=…">`
+    /// or the `encoding` of an XML declaration. Defaults to UTF-8.
     pub(super) fn of_page(start: &[u8]) -> Charset {
         let start = &start[..start.len().min(PRESCAN)];
         match start {
@@ -48,7 +47,7 @@ impl Charset {
             false => tags(&lower, b"<meta").find_map(|tag| parameter(tag, b"charset")),
         };
         match declared.map(Charset::named) {
-            // It could not have been read as ASCII (HTML, "prescan a byte stream", step 2.5).
+            // UTF-16 could not have been read as ASCII (HTML, "prescan a byte stream", step 2.5).
             None | Some(Charset::Utf16Le | Charset::Utf16Be) => Charset::Utf8,
             Some(charset) => charset,
         }
@@ -71,8 +70,7 @@ impl Charset {
         }
     }
 
-    /// `text` in this charset; `None`: it has characters that the charset lacks. In an unknown one
-    /// the bytes of UTF-8 have to do.
+    /// Encodes `text`; `None` if the charset lacks one of its characters. Unknown charsets get UTF-8.
     pub(super) fn encode(&self, text: &str) -> Option<Vec<u8>> {
         Some(match self {
             Charset::Utf8 | Charset::Unknown(_) => text.as_bytes().to_vec(),
@@ -89,8 +87,8 @@ impl Charset {
     }
 }
 
-/// By a label of the Encoding Standard without its punctuation. As there, ISO-8859-1 and ASCII are
-/// windows-1252, ISO-8859-9 is windows-1254, ISO-8859-11 windows-874.
+/// Looks a single-byte charset up by its label in the Encoding Standard without punctuation. As there,
+/// ISO-8859-1 and ASCII are windows-1252, ISO-8859-9 is windows-1254, ISO-8859-11 is windows-874.
 fn one_byte(label: &[u8]) -> Option<fn(u32) -> u8> {
     Some(match label {
         b"iso88591" | b"latin1" | b"l1" | b"usascii" | b"ascii" | b"ansix341968" | b"cp819"
@@ -129,7 +127,7 @@ fn one_byte(label: &[u8]) -> Option<fn(u32) -> u8> {
     })
 }
 
-/// What stands behind `name=` in `text`, with or without quotes.
+/// Returns the value of `name=` in `text`, with or without quotes.
 fn parameter<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = text;
     loop {
@@ -155,7 +153,7 @@ fn up_to(text: &[u8], is_end: impl Fn(&u8) -> bool) -> &[u8] {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// The tags of `text` that begin with `open`, each up to its `>`.
+/// Iterates over the tags of `text` that begin with `open`, each up to its `>`.
 fn tags<'a>(text: &'a [u8], open: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let mut rest = text;
     std::iter::from_fn(move || {

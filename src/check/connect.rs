@@ -1,5 +1,5 @@
-//! A TCP connection to a host by name, made as curl makes it: whichever of its addresses answers
-//! first ("happy eyeballs", RFC 8305).
+//! Connects to a host over TCP, as curl does: the first of its addresses that answers wins
+//! ("happy eyeballs", RFC 8305).
 
 use super::deadline::Deadline;
 use super::explain::{OTHER_FAMILY_WAIT, connect_failure, is_no_route, unfound, unresolved};
@@ -18,31 +18,31 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// An address gets so much of a start before the next one is tried too (RFC 8305 section 5).
+/// Delay between two connection attempts (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
-/// Addresses tried of a name that has many.
+/// Maximum number of addresses that are tried.
 const ADDRESSES: usize = 8;
 
-/// Where to connect to.
+/// The endpoint to connect to.
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {
-    /// A name, or an address without brackets.
+    /// A host name, or an IP address without brackets.
     pub(super) host: &'a str,
     pub(super) port: u16,
     pub(super) ip: IpVersion,
 }
 
-/// A connection, and what it took.
+/// An established connection and the time that each phase took.
 pub(super) struct Connection {
     pub(super) socket: Async<TcpStream>,
     pub(super) address: SocketAddr,
-    /// The look-up; next to nothing for an address.
+    /// Duration of the name resolution.
     pub(super) dns: Duration,
     pub(super) connect: Duration,
 }
 
 impl Connection {
-    /// What it took, as the beginning of a check's phases.
+    /// Returns the first phases of a check; those after the connect are zero.
     pub(super) fn phases(&self) -> Phases {
         Phases {
             dns: self.dns,
@@ -52,7 +52,7 @@ impl Connection {
     }
 }
 
-/// Why a check came to nothing, and the address it was tried with, as far as the name resolved.
+/// Why a check failed, and the address that was tried, if the name was resolved.
 #[derive(Debug, PartialEq)]
 pub(super) struct CheckFailure {
     pub(super) failure: Failure,
@@ -68,7 +68,6 @@ impl CheckFailure {
     }
 }
 
-/// There was no answer.
 impl From<CheckFailure> for Outcome {
     fn from(failed: CheckFailure) -> Outcome {
         Outcome {
@@ -79,11 +78,11 @@ impl From<CheckFailure> for Outcome {
 }
 
 impl Target<'_> {
-    /// Looks the name up and connects.
+    /// Resolves the name and connects.
     ///
     /// # Errors
     ///
-    /// Of several addresses that failed, the one whose failure tells most.
+    /// If all addresses fail, returns the most informative failure: see [`Race::failed`].
     pub(super) async fn connect(
         &self,
         client: &Client,
@@ -111,7 +110,7 @@ impl Target<'_> {
     }
 }
 
-/// The families in turn, beginning with the one that the system prefers (RFC 8305 section 4).
+/// Interleaves the address families, the one that the system prefers first (RFC 8305, section 4).
 pub(super) fn alternate(found: &[SocketAddr]) -> Vec<SocketAddr> {
     let preferred = found.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = found
@@ -130,16 +129,14 @@ pub(super) fn alternate(found: &[SocketAddr]) -> Vec<SocketAddr> {
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<Async<TcpStream>>> + Send>>;
 
-/// Attempts, of which the first that succeeds wins; each gets a head start before the next. The
-/// others are closed with it.
+/// Staggered connection attempts. The first that succeeds wins and the others are closed.
 pub(super) struct Race {
     waiting: VecDeque<SocketAddr>,
-    /// What may bring more of them: a family that hadn't come yet.
+    /// The lookup, while the addresses of one family are still missing.
     late: Option<Lookup>,
     running: Vec<(SocketAddr, Connecting)>,
-    /// When the next one starts.
+    /// Expires when the next attempt starts.
     due: Timer,
-    /// What failed, of which one is reported.
     errors: Vec<(io::Error, SocketAddr)>,
 }
 
@@ -156,7 +153,7 @@ impl Race {
 
     /// # Errors
     ///
-    /// Of those that failed, the one whose failure tells most.
+    /// If all attempts fail, returns the most informative failure: see [`Race::failed`].
     pub(super) async fn run(
         mut self,
         deadline: Deadline,
@@ -167,7 +164,7 @@ impl Race {
         }
     }
 
-    /// Whether more addresses have come.
+    /// Takes addresses that the lookup found since. Returns whether there were any.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> bool {
         while let Some(late) = &mut self.late {
             match late.poll_next(cx) {
@@ -183,7 +180,7 @@ impl Race {
         false
     }
 
-    /// `Err` when none is left.
+    /// Ready with an error when every attempt has failed.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Async<TcpStream>, SocketAddr), ()>> {
         loop {
             let before = self.errors.len();
@@ -223,26 +220,24 @@ impl Race {
         }
     }
 
-    /// After the end, or the deadline. An answer tells more than silence, and silence more than
-    /// that this machine has no way there.
+    /// Chooses the failure to report: a refusal before a timeout, a timeout before "no route".
     fn failed(self, deadline: Deadline) -> CheckFailure {
         let silent = self.running.into_iter().map(|(address, _)| {
             let error = io::Error::from(io::ErrorKind::TimedOut);
             (error, address)
         });
         let rank = |(error, address): &(io::Error, SocketAddr)| match error.kind() {
-            // That address was not tried at all: it might have answered.
+            // A fault of this machine: the address was not tried and might have answered.
             _ if machine::local_fault(error).is_some() => 0,
             _ if is_no_route(error, *address) => 3,
             io::ErrorKind::TimedOut => 2,
             _ => 1,
         };
-        // The first of its rank.
         match self.errors.into_iter().chain(silent).min_by_key(rank) {
             Some((error, address)) => {
                 CheckFailure::new(connect_failure(&error, address, deadline), address.ip())
             }
-            // Not to be: there is an address, and the first attempt is made at once.
+            // Unreachable: there is at least one address, and its attempt starts at once.
             None => CheckFailure::new(deadline.missed("no connection"), None),
         }
     }

@@ -1,15 +1,15 @@
-//! The date of a cookie's `Expires` (RFC 6265, 5.1.1), which servers write in many ways.
+//! Parses the date of a cookie's `Expires` (RFC 6265, section 5.1.1), which servers write in many ways.
 
 use super::wire::date::{midnight, month};
 
-/// Seconds since 1970 began in UTC; negative before. `None`: not a date.
+/// Returns Unix seconds, negative before 1970; `None` if the text is no date.
 pub fn parse(text: &str) -> Option<i64> {
     let is_delimiter =
         |byte: u8| matches!(byte, 0x09 | 0x20..=0x2f | 0x3b..=0x40 | 0x5b..=0x60 | 0x7b..=0x7e);
     let tokens = text.as_bytes().split(|&byte| is_delimiter(byte));
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
     for token in tokens.filter(|token| !token.is_empty()) {
-        // What a token could be it is, unless there was one before.
+        // A token is the first of these that it matches and that is still missing.
         if time.is_none() && clock(token).is_some() {
             time = clock(token);
         } else if day.is_none() && number(token, 1, 2).is_some() {
@@ -29,7 +29,7 @@ pub fn parse(text: &str) -> Option<i64> {
     Some(midnight([year, month, day]).filter(|_| year >= 1601)? + time)
 }
 
-/// `hh:mm:ss`, and then anything but a digit.
+/// `hh:mm:ss`, followed by the end or a non-digit.
 fn clock(token: &[u8]) -> Option<i64> {
     let mut fields = token.splitn(3, |&byte| byte == b':');
     let (hour, minute) = (whole(fields.next()?)?, whole(fields.next()?)?);
@@ -37,12 +37,12 @@ fn clock(token: &[u8]) -> Option<i64> {
     (hour <= 23 && minute <= 59 && second <= 59).then_some((hour * 60 + minute) * 60 + second)
 }
 
-/// One or two digits and nothing else.
+/// One or two digits, and nothing else.
 fn whole(token: &[u8]) -> Option<i64> {
     number(token, 1, 2).filter(|_| token.iter().all(u8::is_ascii_digit))
 }
 
-/// `least` to `most` digits, and then anything but a digit.
+/// `least` to `most` digits, followed by the end or a non-digit.
 fn number(token: &[u8], least: usize, most: usize) -> Option<i64> {
     let digits = token
         .iter()
@@ -54,7 +54,7 @@ fn number(token: &[u8], least: usize, most: usize) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// By its first three letters.
+/// Recognises a month by its first three letters.
 fn month_of(token: &[u8]) -> Option<i64> {
     month(
         &std::str::from_utf8(token.get(..3)?)

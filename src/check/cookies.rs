@@ -1,25 +1,26 @@
-//! The cookies of one check (RFC 6265). None expires while it runs: a check is over in minutes.
-//! isahc's own jar has no bound, panics on a `Max-Age` near 2^64, and knows a retry by its stand-in
-//! host name.
+//! The cookies of one check (RFC 6265). They do not expire during the check, which takes minutes at most.
 //!
-//! There is no list of public suffixes: no cookie is taken for all of `com` or `co.uk`, but one for
-//! all of `github.io` is, and sent to whatever host of `github.io` this same check is led to.
+//! isahc's own jar is unbounded, panics on a `Max-Age` near 2^64, and sees the placeholder host names of
+//! retries.
+//!
+//! There is no public suffix list: a cookie for all of `com` or `co.uk` is refused, but one for all of
+//! `github.io` is accepted, and sent to any host of `github.io` that this check is redirected to.
 
 use super::cookie_date;
 use isahc::http::{HeaderMap, HeaderValue, header};
 use std::time::SystemTime;
 use url::{Host, Url};
 
-/// Cookies kept; the oldest goes when one more comes.
+/// Maximum number of cookies; one more evicts the oldest.
 const MAX_COOKIES: usize = 50;
-/// Name and value of one.
+/// Maximum bytes of a cookie's name and value.
 const MAX_COOKIE: usize = 4096;
-/// Names, values and paths of all: few servers take a longer head of a request.
+/// Maximum bytes of all names, values and paths: few servers accept a longer request head.
 const MAX_JAR: usize = 16 * 1024;
-/// What comes before a country's code where registries sell names below both, e.g. `co.uk`.
+/// Labels below a country code under which registries sell names, e.g. `co.uk`.
 const SECOND_LEVELS: [&str; 7] = ["ac", "co", "com", "edu", "gov", "net", "org"];
 
-/// Belongs to one check and dies with it. Holds secrets.
+/// Belongs to one check and is dropped with it. Holds secrets.
 #[derive(Default)]
 pub(super) struct Jar {
     /// Oldest first.
@@ -29,27 +30,27 @@ pub(super) struct Jar {
 struct Cookie {
     name: String,
     value: String,
-    /// In lower case.
+    /// Lower case.
     domain: String,
-    /// For `domain` alone, not for the hosts below it.
+    /// Sent to `domain` alone, not to its subdomains.
     host_only: bool,
     path: String,
     secure: bool,
 }
 
 impl Jar {
-    /// Takes the cookies that an answer of `url` sets, as far as they are its to set.
+    /// Stores the cookies that a response from `url` sets, if it may set them.
     pub(super) fn take(&mut self, url: &Url, headers: &HeaderMap) {
         let now = now(headers);
         for value in headers.get_all(header::SET_COOKIE) {
-            // Beyond ASCII it couldn't be sent back.
+            // Values that are not ASCII could not be sent back.
             if let Ok(line) = value.to_str() {
                 self.set(url, line, now);
             }
         }
     }
 
-    /// `now`: in Unix seconds.
+    /// `now`: Unix seconds.
     fn set(&mut self, url: &Url, line: &str, now: i64) {
         let Some((cookie, ended)) = Cookie::parse(url, line, now) else {
             return;
@@ -60,7 +61,7 @@ impl Jar {
         };
         match self.cookies.iter().position(same) {
             Some(at) if ended => drop(self.cookies.remove(at)),
-            // It keeps its age (5.3, step 11).
+            // It keeps its creation time (section 5.3, step 11).
             Some(at) => self.cookies[at] = cookie,
             None if ended => {}
             None => self.cookies.push(cookie),
@@ -71,14 +72,14 @@ impl Jar {
         }
     }
 
-    /// The `Cookie` header for `url`, behind the one that is among `headers` already. Of two with
-    /// the same name the server's counts: it is the later one. `None`: there is nothing to add.
+    /// Returns the `Cookie` header for `url`: the one in `headers`, if any, then the jar's. Of two cookies
+    /// with the same name the last counts: the jar's. `None` if the jar has none for `url`.
     pub(super) fn header(&self, url: &Url, headers: &HeaderMap) -> Option<HeaderValue> {
         let mut fitting: Vec<&Cookie> = self.cookies.iter().filter(|c| c.fits(url)).collect();
         if fitting.is_empty() {
             return None;
         }
-        // Longer paths first, then the older one (5.4, step 2).
+        // Longer paths first, then older cookies (section 5.4, step 2).
         fitting.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
         let is_replaced = |pair: &&[u8]| {
             let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
@@ -98,7 +99,7 @@ impl Jar {
     }
 }
 
-/// By the server's own clock, which its dates are of, and by ours where it doesn't tell.
+/// The server's clock, which its dates are based on; ours if there is no `Date`.
 fn now(headers: &HeaderMap) -> i64 {
     let date = headers
         .get(header::DATE)
@@ -111,7 +112,7 @@ fn now(headers: &HeaderMap) -> i64 {
 }
 
 impl Cookie {
-    /// A `Set-Cookie` of `url`, and whether it takes the cookie away (5.2, 5.3).
+    /// Parses a `Set-Cookie` of `url`. The flag says that it deletes the cookie (sections 5.2, 5.3).
     fn parse(url: &Url, line: &str, now: i64) -> Option<(Cookie, bool)> {
         let host = url.host_str()?.to_ascii_lowercase();
         let mut parts = line.split(';');
@@ -147,7 +148,7 @@ impl Cookie {
         (cookie.path.len() <= MAX_COOKIE).then_some((cookie, aged.unwrap_or(expired)))
     }
 
-    /// To `domain` and the hosts below it. `None`: that isn't `url`'s to say.
+    /// Extends the cookie to `domain` and its subdomains; `None` if `url` may not set cookies for those.
     fn belong(&mut self, url: &Url, domain: &str) -> Option<()> {
         let domain = domain.strip_prefix('.').unwrap_or(domain);
         let domain = domain.to_ascii_lowercase();
@@ -181,7 +182,7 @@ impl Cookie {
     }
 }
 
-/// `com`, `co.uk`: names below it are of many owners.
+/// A registry's domain such as `com` or `co.uk`: its subdomains have different owners.
 fn is_suffix(domain: &str) -> bool {
     match domain.split_once('.') {
         None => true,
@@ -189,7 +190,7 @@ fn is_suffix(domain: &str) -> bool {
     }
 }
 
-/// The way there can't be eavesdropped on: what browsers call a potentially trustworthy origin.
+/// The connection cannot be eavesdropped on: a potentially trustworthy origin (W3C, Secure Contexts).
 fn is_trustworthy(url: &Url) -> bool {
     url.scheme() == "https"
         || match url.host() {
@@ -200,7 +201,7 @@ fn is_trustworthy(url: &Url) -> bool {
         }
 }
 
-/// A host name under `domain`; an address is under nothing.
+/// The host is a subdomain of `domain`; an IP address never is.
 fn is_below(url: &Url, domain: &str) -> bool {
     let Some(Host::Domain(host)) = url.host() else {
         return false;
@@ -209,7 +210,7 @@ fn is_below(url: &Url, domain: &str) -> bool {
         .is_some_and(|above| above.ends_with('.'))
 }
 
-/// The directory of the path (5.1.4).
+/// The directory of the path (section 5.1.4).
 fn default_path(url: &Url) -> &str {
     match url.path().rsplit_once('/') {
         Some((directory, _)) if !directory.is_empty() => directory,
@@ -217,7 +218,7 @@ fn default_path(url: &Url) -> &str {
     }
 }
 
-/// `Max-Age`: 0 or less takes it away. `None`: not a number.
+/// Whether this `Max-Age` deletes the cookie: it is 0 or less. `None` if it is no number.
 fn ended(seconds: &str) -> Option<bool> {
     let digits = seconds.strip_prefix('-').unwrap_or(seconds);
     let is_number = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
@@ -230,14 +231,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// In 2026.
+    /// A time in 2026.
     const NOW: i64 = 1_790_000_000;
 
     fn url(text: &str) -> Url {
         Url::parse(text).expect("a URL")
     }
 
-    /// What is sent to each address after `lines` were set by `from`.
+    /// The `Cookie` header for each address after `from` has set `lines`.
     #[track_caller]
     fn sent(from: &str, lines: &[&str], to: &str) -> String {
         let mut jar = Jar::default();
@@ -397,7 +398,7 @@ mod tests {
             let wanted = if taken { "s=1" } else { "" };
             assert_eq!(sent(&from, &[&line], &there), wanted, "{line}");
         }
-        // Of a host that is called so itself it is.
+        // A host whose own name is a suffix may set cookies for itself.
         let host = "https://co.uk/";
         assert_eq!(sent(host, &["s=1; Domain=co.uk"], host), "s=1");
         assert_eq!(sent(host, &["s=1; Domain=co.uk"], "https://a.co.uk/"), "");
@@ -412,7 +413,7 @@ mod tests {
         let sent = jar.header(&url("http://h.example/"), &headers);
         assert_eq!(sent.expect("cookies"), "own=x; s=1");
         assert_eq!(jar.header(&url("http://other.example/"), &headers), None);
-        // The server's is the later one.
+        // The jar's cookie comes last.
         headers.insert(
             header::COOKIE,
             HeaderValue::from_bytes(b"s=old; own=\xc3\xa4;; s = x;lone").expect("a value"),

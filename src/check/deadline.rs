@@ -1,4 +1,4 @@
-//! The one deadline of a check.
+//! The deadline of a whole check.
 
 use crate::http::within;
 use crate::monitor::site::outcome::{Failure, FailureKind};
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy)]
 pub(super) struct Deadline {
     pub(super) start: Instant,
-    /// The whole check's, as the configuration has it; also for the texts.
+    /// The `timeout` of the configuration, also for causes.
     pub(super) timeout: Duration,
 }
 
 impl Deadline {
-    /// The clock starts here.
+    /// The timeout runs from now on.
     pub(super) fn new(timeout: Duration) -> Deadline {
         Deadline {
             start: Instant::now(),
@@ -29,7 +29,7 @@ impl Deadline {
         self.end().saturating_duration_since(Instant::now())
     }
 
-    /// What `future` comes to; `None` when it doesn't in time.
+    /// Runs `future` up to the deadline; `None` if it is not done by then.
     pub(super) fn bound<T>(
         &self,
         future: impl Future<Output = T>,
@@ -37,7 +37,7 @@ impl Deadline {
         before(self.end(), future)
     }
 
-    /// `WHAT within 10s`, e.g. `no answer within 10s`.
+    /// The failure `WHAT within 10s`, e.g. `no answer within 10s`.
     pub(super) fn missed(&self, what: &str) -> Failure {
         let detail = format!("{what} within {}", within(self.timeout));
         Failure::new(FailureKind::Timeout, detail)

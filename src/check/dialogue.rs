@@ -1,4 +1,4 @@
-//! What is said over a connection, and what must come back: the same in the clear and under TLS.
+//! `send` and `expect` over a connection, in plain text or under TLS.
 
 use super::body::Search;
 use super::deadline::Deadline;
@@ -13,19 +13,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// Bytes in which the expected text must occur.
+/// Number of bytes in which the expected text must occur.
 const MAX_EXPECT: usize = 4096;
-/// Characters shown of a text.
+/// Maximum number of characters of a text in a cause.
 const SHOWN: usize = 60;
 
-/// What came of a talk.
+/// Result of a dialogue.
 pub(super) struct DialogueOutcome {
     pub(super) verdict: Result<(), Failure>,
-    /// From its beginning to the first byte that came; `None` when none did.
+    /// Time from the start of the dialogue to the first byte; `None` if none came.
     pub(super) first_byte: Option<Duration>,
 }
 
-/// Sends and reads over `stream`. `broken`: a connection that failed, in words.
+/// Sends and reads over `stream`. `broken` turns an error of the connection into a failure.
 pub(super) async fn run_dialogue<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     send_expect: &SendExpect,
@@ -38,8 +38,8 @@ pub(super) async fn run_dialogue<S: AsyncRead + AsyncWrite + Unpin>(
         let sent = async {
             stream.write_all(send).await?;
             stream.flush().await?;
-            // What the server says is taken, if only to be thrown away: closing on it would reset
-            // the connection, and what was sent might be lost.
+            // Read what the server has sent: closing a socket with unread data resets the connection,
+            // and what was sent might be lost.
             let _ = poll_once(stream.read(&mut [0; MAX_EXPECT])).await;
             Ok(())
         };
@@ -67,7 +67,7 @@ pub(super) async fn run_dialogue<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Why there is nothing more to read.
+/// Why reading ended.
 enum End {
     Found,
     Limit,
@@ -79,11 +79,11 @@ struct DialogueReader<'a, S> {
     stream: &'a mut S,
     unsent: &'a [u8],
     search: Search,
-    /// Bytes that may still come.
+    /// Bytes up to [`MAX_EXPECT`].
     left: usize,
-    /// The first of them, to be shown.
+    /// The first bytes, for the cause.
     beginning: Vec<u8>,
-    /// When the first came.
+    /// When the first byte came.
     first: Option<Instant>,
 }
 
@@ -110,13 +110,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> DialogueReader<'_, S> {
         End::Found
     }
 
-    /// Writes as far as it goes, and reads: a server may speak first, and not listen before it has
-    /// spoken.
+    /// Writes as much as possible, then reads: a server may speak first, and not read before that.
     fn poll(&mut self, cx: &mut Context<'_>, chunk: &mut [u8]) -> Poll<io::Result<usize>> {
         while !self.unsent.is_empty() {
             match Pin::new(&mut *self.stream).poll_write(cx, self.unsent) {
                 Poll::Ready(Ok(sent)) => self.unsent = &self.unsent[sent..],
-                // What it said before it stopped listening is still to be read.
+                // What the server sent before it stopped reading still counts.
                 Poll::Ready(Err(_)) => self.unsent = &[],
                 Poll::Pending => break,
             }
@@ -155,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> DialogueReader<'_, S> {
     }
 }
 
-/// A connection that was made and failed later.
+/// The failure of a connection that broke after it was established.
 pub(super) fn broken(error: &io::Error) -> Failure {
     use io::ErrorKind::{BrokenPipe, ConnectionReset};
     if let Some(local_fault) = machine::local_fault(error) {
@@ -168,13 +167,13 @@ pub(super) fn broken(error: &io::Error) -> Failure {
     Failure::new(FailureKind::Connect, detail)
 }
 
-/// The first line that isn't empty.
+/// Returns the first line that is not empty.
 pub(super) fn line(bytes: &[u8]) -> &[u8] {
     let mut lines = bytes.split(|byte| matches!(byte, b'\r' | b'\n'));
     lines.find(|line| !line.is_empty()).unwrap_or_default()
 }
 
-/// In quotation marks, with what can't be shown escaped, and cut where it gets long.
+/// Quotes and escapes a text, truncated to [`SHOWN`] characters.
 pub(super) fn quoted(bytes: &[u8]) -> String {
     let mut text = String::from('"');
     let mut room = SHOWN;
@@ -212,7 +211,7 @@ mod tests {
             (b"a\r\n\tb\0", r#""a\r\n\tb\0""#),
             ("grün".as_bytes(), r#""grün""#),
             (b"\x16\x03\xff", r#""\u{16}\u{3}\xff""#),
-            // It would turn round what follows.
+            // Would reverse the direction of the text that follows.
             ("\u{202e}x".as_bytes(), r#""\u{202e}x""#),
         ] {
             assert_eq!(quoted(bytes), shown);

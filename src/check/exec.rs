@@ -1,6 +1,6 @@
-//! A program by the interface of Nagios' plugins (Monitoring Plugins Development Guidelines, "Plugin
-//! Output for Nagios" and "Plugin Return Codes"): its exit code is the verdict, and the first line
-//! that it prints, up to `|`, says why.
+//! Runs a program with the interface of Nagios' plugins (Monitoring Plugins Development Guidelines,
+//! "Plugin Output for Nagios" and "Plugin Return Codes"): the exit code is the verdict, and the first
+//! line of the output, up to `|`, is the cause.
 
 use super::redacted;
 use crate::command::{self, Command, End, Keep, NotStarted, Report};
@@ -8,7 +8,7 @@ use crate::http::within;
 use crate::monitor::site::outcome::{Failure, FailureKind, LocalFault, Outcome};
 use crate::monitor::site::{ExecCheck, Site};
 
-/// One run. The clock starts when there is a permit.
+/// Runs the program once. The timeout starts when a permit is acquired.
 pub(super) async fn run(site: &Site, check: &ExecCheck) -> Outcome {
     let name = [("SITEMON_SITE".to_owned(), site.name.clone())];
     let report = command::run(Command {
@@ -56,7 +56,7 @@ fn judged(site: &Site, report: Report) -> Outcome {
     }
 }
 
-/// A program that can't be started says nothing of the site.
+/// A program that cannot be started says nothing about the site.
 fn lack(why: &NotStarted) -> LocalFault {
     LocalFault::Figure(match why {
         NotStarted::Missing => "a program to run does not exist",
@@ -67,7 +67,7 @@ fn lack(why: &NotStarted) -> LocalFault {
     })
 }
 
-/// The first line that says something, without performance data and secrets.
+/// The first line that is not empty, without performance data and secrets.
 fn text(site: &Site, output: &[u8]) -> Option<String> {
     let output = redacted(site, &String::from_utf8_lossy(output));
     let output = without_escapes(&output);
@@ -77,8 +77,8 @@ fn text(site: &Site, output: &[u8]) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Without what steers a terminal (ECMA-48, sections 5.3 to 5.6); other control characters become
-/// blanks later on. No sequence goes on in the next line.
+/// Removes escape sequences (ECMA-48, sections 5.3 to 5.6), none of which spans lines. Other control
+/// characters are replaced by blanks later.
 fn without_escapes(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -100,7 +100,7 @@ fn without_escapes(text: &str) -> String {
         };
         let line = rest.lines().next().unwrap_or_default();
         rest = match line.find(is_last) {
-            // That ESC begins the end of a string, or something else.
+            // This ESC begins a string terminator or another sequence.
             Some(at) if rest[at..].starts_with('\u{1b}') => &rest[at..],
             Some(at) => {
                 let mut behind = rest[at..].chars();

@@ -1,5 +1,5 @@
-//! Why a connection failed, and where it went: libcurl's code, and the address of a connection that
-//! was made, is all that arrives of its knowledge.
+//! Finds out why a connection failed and which address was tried. isahc passes on libcurl's error code
+//! and, if a connection was established, its address; probes fill in the rest.
 
 use super::body::Search;
 use super::connect::CheckFailure;
@@ -19,25 +19,24 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 use url::Url;
 
-/// With less time than this left, libcurl's word has to do.
+/// Minimum time left for a probe; with less, libcurl's error code is the cause.
 const LEAST_TIME: Duration = Duration::from_millis(20);
-/// A probe takes no longer than this.
+/// Maximum duration of a probe.
 const PROBE_WITHIN: Duration = Duration::from_secs(5);
-/// A probe after the deadline: a name that was resolved is in a cache, and a server that accepts
-/// connections does it at once.
+/// Maximum duration of a probe after the deadline: a name that was resolved is cached, and a server that
+/// accepts connections does so at once.
 const AFTERWARDS: Duration = Duration::from_millis(150);
-/// Why a name doesn't resolve is known soon, or not at all.
+/// Maximum duration of a lookup that is to find out why a name does not resolve.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
-/// When a name's addresses of one family have come, those of the other are waited for so long
-/// (RFC 8305 section 3).
+/// How long to wait for the other address family once one has been resolved (RFC 8305, section 3).
 pub(super) const OTHER_FAMILY_WAIT: Duration = Duration::from_millis(50);
-/// Addresses tried of a name that has many.
+/// Maximum number of addresses that are tried.
 const ADDRESSES: usize = 4;
-/// libcurl's bound on the head of an answer (`MAX_HTTP_RESP_HEADER_SIZE`, http.h).
+/// libcurl's limit on the size of a response head (`MAX_HTTP_RESP_HEADER_SIZE`, http.h).
 const HEAD: usize = 300 * 1024;
 
-/// The outcome that `fault` is; probes the server where that tells more, within `deadline`. `dialled`:
-/// where the request went instead of to where its name leads.
+/// Turns `fault` into an outcome, and probes the server within `deadline` if that can explain more.
+/// `dialled` is the address that the request was sent to in place of the resolved one.
 pub(super) async fn explain(
     client: &Client,
     check: &HttpCheck,
@@ -49,7 +48,7 @@ pub(super) async fn explain(
     let host = bare_host(url).unwrap_or_default();
     let known = fault.failure(&host, deadline.timeout);
     if client.is_proxied(url, &check.proxy) {
-        // What was spoken to is the proxy, which says nothing of where the site is.
+        // The peer was the proxy: its address is not the site's.
         let failure = match fault.what {
             TransferErrorKind::Connect => {
                 Failure::new(FailureKind::Proxy, "cannot connect to the proxy")
@@ -67,7 +66,7 @@ pub(super) async fn explain(
         url,
         dialled,
         host: &host,
-        // libcurl leaves the interface out.
+        // libcurl omits the interface.
         address: fault.address.map(|address| {
             let known = dialled.iter().find(|known| known.ip() == address.ip());
             known.copied().unwrap_or(address)
@@ -93,7 +92,7 @@ pub(super) async fn explain(
         | TransferErrorKind::Certificate
         | TransferErrorKind::Handshake
         | TransferErrorKind::Unreadable => left.min(PROBE_WITHIN),
-        // Where the server wanted a certificate, it says so after the handshake.
+        // A server that requires a client certificate says so after the handshake.
         TransferErrorKind::Empty if url.scheme() == "https" => left.min(PROBE_WITHIN),
         _ => return CheckFailure::new(known, probe.tried).into(),
     };
@@ -101,16 +100,16 @@ pub(super) async fn explain(
     CheckFailure::new(found.flatten().unwrap_or(known), probe.tried).into()
 }
 
-/// Probes for the reason of a failed transfer. Each answers `None` when it can't tell more.
+/// Probes for the reason of a failed transfer. Each returns `None` if it finds out nothing more.
 struct Probe<'a> {
     client: &'a Client,
     check: &'a HttpCheck,
     url: &'a Url,
     dialled: &'a [SocketAddr],
     host: &'a str,
-    /// The address that was spoken to, when there was one.
+    /// The peer's address, if a connection was established.
     address: Option<SocketAddr>,
-    /// The one to report: spoken to, or where the name leads.
+    /// The address to report: the peer's, or the one that the name resolves to.
     tried: Option<IpAddr>,
     deadline: Deadline,
 }
@@ -120,7 +119,7 @@ impl Probe<'_> {
         match what {
             TransferErrorKind::Resolve => self.addresses().await.err(),
             TransferErrorKind::Request(_) | TransferErrorKind::Roots(_) => {
-                // Only for the address.
+                // Only resolved to report the address.
                 if self.tried.is_none() {
                     let _ = self.addresses().await;
                 }
@@ -132,8 +131,8 @@ impl Probe<'_> {
         }
     }
 
-    /// No connection in time: or was it the name, or the handshake? libcurl counts that as
-    /// connecting too.
+    /// No connection in time. libcurl's connect phase includes name resolution and TLS handshake, so this
+    /// finds out which of them took too long.
     async fn connect_timeout(&mut self, known: Failure) -> Failure {
         match at_most(AFTERWARDS, self.addresses()).await {
             Some(Err(denied)) if is_known(&denied) => denied,
@@ -151,12 +150,12 @@ impl Probe<'_> {
         }
     }
 
-    /// Connects, for the errno.
+    /// Connects again for the errno.
     async fn connection(&mut self) -> Option<Failure> {
         let mut worst: Option<(io::Error, SocketAddr)> = None;
         let addresses = match self.addresses().await {
             Ok(all) => all,
-            // libcurl doesn't even try an address of the wrong family.
+            // libcurl does not try an address of the wrong family.
             Err(failure) => return Some(failure).filter(is_known),
         };
         for address in addresses {
@@ -165,7 +164,7 @@ impl Probe<'_> {
             if let Some(local_fault) = machine::local_fault(&error) {
                 return Some(Failure::local(local_fault));
             }
-            // Of two families the one that has a route tells more.
+            // Prefer the error of the address family that has a route.
             if worst.is_none() || !is_no_route(&error, address) {
                 worst = Some((error, address));
             }
@@ -175,7 +174,7 @@ impl Probe<'_> {
         Some(connect_failure(&error, address, self.deadline))
     }
 
-    /// Asks for nothing but the path, and reads the head of the answer.
+    /// Requests the path alone and reads the response head.
     async fn head(&self) -> Option<Failure> {
         let mut stream = Async::<TcpStream>::connect(self.address?).await.ok()?;
         let mut request = format!("GET {} HTTP/1.1\r\n", self.url.path());
@@ -192,7 +191,7 @@ impl Probe<'_> {
             if got == 0 {
                 return None;
             }
-            // `HTTP/1.1 103`: its end isn't that of the head.
+            // `HTTP/1.1 103`: an interim response, whose end is not that of the head.
             is_interim |= size == 0 && chunk.get(9) == Some(&b'1');
             size += got;
             ending.feed(&chunk[..got]);
@@ -207,7 +206,7 @@ impl Probe<'_> {
         Some(TransferError { what, address }.failure(self.host, self.deadline.timeout))
     }
 
-    /// A handshake, for the reason, dates and names.
+    /// Shakes hands again, for the reason, dates and names in the certificate.
     async fn handshake(&mut self, what: &TransferErrorKind) -> Option<Failure> {
         let address = match self.address {
             Some(address) => address,
@@ -234,7 +233,7 @@ impl Probe<'_> {
         Some(Failure::new(kind, detail))
     }
 
-    /// Where the host's name leads to, in the wanted family: at least one address, or why there is none.
+    /// Resolves the host to at least one address of the wanted family, or a failure.
     async fn addresses(&mut self) -> Result<Vec<SocketAddr>, Failure> {
         let port = self.url.port_or_known_default().unwrap_or_default();
         let mut all = match self.dialled {
@@ -256,12 +255,12 @@ impl Probe<'_> {
     }
 }
 
-/// A look-up that failed for a reason that is known.
+/// A failed lookup whose reason is known.
 fn is_known(failure: &Failure) -> bool {
     matches!(failure.kind, FailureKind::NoName | FailureKind::Local(_))
 }
 
-/// The address of a link in `url` with the interface behind it, as resolvers take it.
+/// The link-local address of `url` with its interface, as resolvers accept it.
 pub(super) fn zoned(url: &Url, check: &HttpCheck) -> Option<String> {
     let zone = check.zone.as_ref()?;
     match literal(url)? {
@@ -270,7 +269,7 @@ pub(super) fn zoned(url: &Url, check: &HttpCheck) -> Option<String> {
     }
 }
 
-/// The first of `addresses` that accepts a connection.
+/// Returns the first of `addresses` that accepts a connection.
 async fn answering(addresses: &[SocketAddr]) -> Option<IpAddr> {
     for address in addresses {
         if Async::<TcpStream>::connect(*address).await.is_ok() {
@@ -280,11 +279,11 @@ async fn answering(addresses: &[SocketAddr]) -> Option<IpAddr> {
     None
 }
 
-/// The connection was made, and then nothing more came in time.
+/// Cause when the connection was established and nothing more came in time.
 pub(super) const NO_HANDSHAKE: &str = "no end of the TLS handshake";
 
-/// Where `host` leads to, in the wanted family: at least one address, or why there is none. With
-/// both, those of the other are waited for a `moment` when one has come.
+/// Resolves `host` to at least one address of the wanted family, or a failure. If both families are
+/// wanted, waits up to `moment` for the second.
 pub(super) async fn addresses(
     client: &Client,
     host: &str,
@@ -319,7 +318,8 @@ fn unanswered(host: &str) -> Failure {
     Failure::new(FailureKind::Dns, detail)
 }
 
-/// Without IPv6 the kernel may also have no address of its own to come from, or no such family.
+/// Whether this machine has no route to `address`. Without IPv6 the kernel may also report that it has
+/// no source address, or that the address family is not supported.
 pub(super) fn is_no_route(error: &io::Error, address: SocketAddr) -> bool {
     error.kind() == io::ErrorKind::NetworkUnreachable
         || address.is_ipv6()

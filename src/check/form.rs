@@ -1,29 +1,29 @@
-//! What a browser would send of a page's form, were it left as the page has it (HTML 4.10.21.4):
-//! tokens against forged requests, choices that are made already, the button that Enter presses.
+//! Collects what a browser would submit of a page's form without user input (HTML 4.10.21.4): CSRF
+//! tokens, preselected choices, and the button that Enter presses.
 
 use super::html::{Tag, Token, Tokens, decoded};
 use std::borrow::Cow;
 use url::Url;
 
-/// Fields taken of one form; no real one has so many.
+/// Maximum number of fields of a form.
 pub(super) const FIELDS: usize = 200;
-/// Fields of all forms of a page.
+/// Maximum number of fields of all forms of a page.
 const ALL_FIELDS: usize = 2000;
 const FORMS: usize = 200;
 
-/// A field as it is to be sent.
+/// A field to submit.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Field<'p> {
     pub(super) name: Cow<'p, str>,
     pub(super) value: Cow<'p, str>,
 }
 
-/// The fields of the form that is meant: the one that is sent to `to`, else one that has a field of
-/// `ours`, else one that is posted, else the first. `base` is the page's own address.
+/// Returns the fields of the form that fits best: the one submitted to `to`, else one that has a field
+/// of `ours`, else one that is posted, else the first. `base` is the page's own address.
 ///
 /// # Errors
 ///
-/// There is none, or it has too many fields.
+/// If there is no form, or it has too many fields.
 pub(super) fn fields<'p>(
     page: &'p str,
     base: &Url,
@@ -52,26 +52,26 @@ pub(super) fn fields<'p>(
     scan.meant()
 }
 
-/// Why a page's form cannot be sent.
+/// Why a form cannot be submitted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum FormError {
     NoForm,
-    /// Over [`FIELDS`], or behind too many of other forms.
+    /// Over [`FIELDS`], or over [`ALL_FIELDS`] with the forms before it.
     TooManyFields,
 }
 
 struct Form<'p> {
     id: Option<Cow<'p, str>>,
-    /// How well it fits: sent to the right place 4, has a field of ours 2, is posted 1.
+    /// How well it fits: submitted to the right URL 4, has a field of ours 2, is posted 1.
     rank: u8,
 }
 
-/// Which form a control belongs to.
+/// The form that a control belongs to.
 #[derive(Clone, PartialEq)]
 enum Owner<'p> {
-    /// The one that it stands in.
+    /// The enclosing form, by index.
     Around(usize),
-    /// The one with this id, which may be anywhere.
+    /// The form with this id, anywhere in the page.
     Named(Cow<'p, str>),
 }
 
@@ -82,24 +82,24 @@ struct Control<'p> {
 }
 
 enum Sends<'p> {
-    /// Unless it is chosen or enabled, which it isn't.
+    /// Not selected, or disabled.
     Nothing,
     Value(Cow<'p, str>),
-    /// If it is the first button of its form.
+    /// Sent if it is the first button of its form.
     Button(Cow<'p, str>),
-    /// Likewise; where it was clicked.
+    /// As a button; sends the coordinates of the click.
     Image,
 }
 
-/// A `<select>`, as far as it was read.
+/// A `<select>` that is being read.
 struct Select<'p> {
     control: Control<'p>,
     multiple: bool,
-    /// One option is always chosen.
+    /// A drop-down menu: one option is always selected.
     menu: bool,
-    /// What is chosen, `None` when that can't be.
+    /// Selected options; `None` for one that is disabled.
     chosen: Vec<Option<Cow<'p, str>>>,
-    /// What is when nothing else is.
+    /// The option that is selected by default.
     first: Option<Cow<'p, str>>,
     group_disabled: bool,
     option: Option<Choice<'p>>,
@@ -118,21 +118,21 @@ struct Scan<'p, 'a> {
     ours: &'a [&'a str],
     forms: Vec<Form<'p>>,
     open: Option<usize>,
-    /// Of all forms, as they stand in the page.
+    /// Controls of all forms in document order.
     controls: Vec<Control<'p>>,
-    /// This form and those behind it may have more than are known.
+    /// This form and those after it may have more controls than were read.
     incomplete: Option<usize>,
     select: Option<Select<'p>>,
-    /// Those around, and whether each is disabled…
+    /// For each enclosing fieldset, whether it is disabled.
     fieldsets: Vec<bool>,
-    /// … which so many are.
+    /// Number of disabled fieldsets in `fieldsets`.
     disabled: usize,
 }
 
 impl<'p> Scan<'p, '_> {
     fn tag(&mut self, tag: &Tag<'p>) {
         if tag.is("form") {
-            // One form within another doesn't count (HTML 13.2.6.4.7).
+            // A form within a form is ignored (HTML 13.2.6.4.7).
             if self.open.is_none() {
                 self.open = Some(self.forms.len());
                 if self.forms.len() < FORMS {
@@ -226,7 +226,7 @@ impl<'p> Scan<'p, '_> {
         }
     }
 
-    /// `None`: it belongs to no form, or there are too many.
+    /// `None` if the control belongs to no form, or there are too many.
     fn made(
         &mut self,
         tag: &Tag<'p>,
@@ -258,7 +258,7 @@ impl<'p> Scan<'p, '_> {
         select.end_option();
         let mut chosen = select.chosen;
         if !select.multiple {
-            // Of several the last is.
+            // The last selected option counts.
             chosen = chosen.pop().into_iter().collect();
         }
         if chosen.is_empty() && select.menu {
@@ -275,7 +275,7 @@ impl<'p> Scan<'p, '_> {
                 sends,
             });
         };
-        // That it is there counts, whatever is chosen.
+        // A `<select>` counts as a field even if nothing is selected.
         add(Sends::Nothing);
         chosen
             .into_iter()
@@ -283,7 +283,7 @@ impl<'p> Scan<'p, '_> {
             .for_each(|value| add(Sends::Value(value)));
     }
 
-    /// The fields of the form that fits best.
+    /// Returns the fields of the form that fits best.
     fn meant(mut self) -> Result<Vec<Field<'p>>, FormError> {
         let forms = &self.forms;
         let index = |owner: &Owner<'p>| match owner {
@@ -309,7 +309,7 @@ impl<'p> Scan<'p, '_> {
         let controls = controls.filter(|(_, owner)| *owner == Some(meant));
         let controls: Vec<Control<'p>> = controls.map(|(control, _)| control).collect();
         let is_button = |sends: &Sends<'p>| matches!(sends, Sends::Button(_) | Sends::Image);
-        // One that is ours is the one that is pressed.
+        // A button among our own fields is the one that is pressed.
         let mut has_button = controls
             .iter()
             .any(|control| is_button(&control.sends) && self.ours.contains(&&*control.name));
@@ -342,7 +342,7 @@ impl<'p> Scan<'p, '_> {
 }
 
 impl<'p> Select<'p> {
-    /// A tag within it.
+    /// Handles a tag within the `<select>`.
     fn tag(&mut self, tag: &Tag<'p>) {
         if tag.is("option") {
             self.end_option();
@@ -400,7 +400,7 @@ fn input<'p>(tag: &Tag<'p>) -> Sends<'p> {
         }
         "checkbox" | "radio" => Sends::Nothing,
         "file" => Sends::Value(Cow::Borrowed("")),
-        // The form is sent in it.
+        // `_charset_` is sent with the name of the encoding.
         "hidden"
             if tag
                 .attribute("name")
@@ -412,7 +412,7 @@ fn input<'p>(tag: &Tag<'p>) -> Sends<'p> {
     }
 }
 
-/// With each end of a line as forms are sent.
+/// Normalises line ends as forms are submitted.
 fn with_crlf(text: Cow<'_, str>) -> Cow<'_, str> {
     match text.contains(['\r', '\n']) {
         true => Cow::Owned(

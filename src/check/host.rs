@@ -1,7 +1,7 @@
-//! The look at this machine: a figure, and the limit that it may not go beyond.
+//! Checks of this machine: reads a figure and compares it with its limits.
 //!
-//! On threads of their own, as file systems may hang; and with permits of their own, as no connection
-//! is needed.
+//! They run on threads of their own, as file systems may hang, and with permits of their own, as they
+//! need no connection.
 
 use crate::files;
 use crate::host::{Disk, HIDDEN, Machine, Mount, NO_PROC, NO_THERMAL_ZONE};
@@ -19,15 +19,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Looks at once.
+/// Checks at the same time.
 static PERMITS: Semaphore = Semaphore::new(8);
 
-/// Where the paths of disks have led to: the innermost mount that was seen on the way to each.
+/// For each path of a disk, the innermost mount point that was ever found on it.
 static MOUNTED: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::new(Vec::new());
 
 const TOO_MANY_HANG: &str = "too many files on this machine do not answer";
 
-/// One look. The clock starts when there is a permit.
+/// Checks once. The timeout starts when a permit is acquired.
 pub(super) async fn run(site: &Site, check: &HostCheck) -> Outcome {
     let _permit = PERMITS.acquire().await;
     let start = Instant::now();
@@ -55,14 +55,14 @@ pub(super) async fn run(site: &Site, check: &HostCheck) -> Outcome {
     }
 }
 
-/// What is not found may not have been opened for want of descriptors.
+/// A file that was not found may not have been opened for want of descriptors.
 fn needs_descriptors(check: &HostCheck, failure: &Failure) -> bool {
     use FailureKind::Local;
     matches!(check, HostCheck::Process { .. })
         || matches!(failure.kind, Local(LocalFault::Figure(_)))
 }
 
-/// What was found, as it is part of an [`Outcome`].
+/// Result of a check, as part of an [`Outcome`].
 #[derive(Debug, PartialEq)]
 struct Finding {
     verdict: Result<(), Failure>,
@@ -95,7 +95,7 @@ impl Finding {
         Finding::failed(Failure::local(LocalFault::Figure(why)))
     }
 
-    /// Both together: the first failure or warning, and what there is to show of both.
+    /// Combines two findings: the first failure or warning, and both details.
     fn and(self, other: Finding) -> Finding {
         let details = self.detail.into_iter().chain(other.detail);
         let details: Vec<String> = details.collect();
@@ -107,7 +107,7 @@ impl Finding {
     }
 }
 
-/// By which looks wait for each other: what hangs is not asked again and again.
+/// Checks of the same place run one after the other: what hangs is not accessed again and again.
 fn place(check: &HostCheck) -> PathBuf {
     match check {
         HostCheck::Disk { path, .. } | HostCheck::File { path, .. } => path.clone(),
@@ -117,7 +117,7 @@ fn place(check: &HostCheck) -> PathBuf {
     }
 }
 
-/// What the causes call it.
+/// What the check is called in causes.
 fn subject(check: &HostCheck) -> String {
     match check {
         HostCheck::Disk { path, .. } => format!("disk {}", path.display()),
@@ -129,7 +129,7 @@ fn subject(check: &HostCheck) -> String {
     }
 }
 
-/// There was no look, or it came to an error.
+/// The finding for a check that failed with this error.
 fn fault(check: &HostCheck, error: &io::Error) -> Finding {
     let subject = subject(check);
     if let Some(local_fault) = machine::local_fault(error) {
@@ -138,7 +138,7 @@ fn fault(check: &HostCheck, error: &io::Error) -> Finding {
     let text = error.to_string();
     let reason = text.split(" (os error ").next().unwrap_or_default();
     match error.kind() {
-        // No room for one more thread.
+        // No thread could be started.
         io::ErrorKind::WouldBlock => Finding::failed(Failure::local(LocalFault::Memory)),
         io::ErrorKind::TimedOut => match reason.strip_prefix("it ") {
             Some(hangs) => {
@@ -194,7 +194,7 @@ fn look(machine: &Machine, check: &HostCheck) -> io::Result<Finding> {
             Ok(found) => {
                 let modified = found.modified()?;
                 let old = SystemTime::now().duration_since(modified);
-                // What comes from a future is as young as can be.
+                // A modification time in the future counts as new.
                 file(path, old.unwrap_or_default(), found.len(), *age, *size)
             }
             Err(error) if is_missing(&error) => {
@@ -231,7 +231,7 @@ fn disk(
     })
 }
 
-/// Why the disk is not where it should be, or can't be used; it goes on behind the path.
+/// Returns why the disk cannot be used, or is not mounted; the cause continues the path.
 fn away(path: &Path, disk: &Disk, mounted: &Mutex<Vec<(PathBuf, PathBuf)>>) -> Option<String> {
     let mount = disk.mount.as_ref()?;
     let mut mounted = lock(mounted);
@@ -256,7 +256,7 @@ fn away(path: &Path, disk: &Disk, mounted: &Mutex<Vec<(PathBuf, PathBuf)>>) -> O
     mount.read_only.then(read_only)
 }
 
-/// Whether there is enough room: `free`, its warning, and `inodes`.
+/// Compares free space and inodes with their limits.
 fn room(subject: String, disk: &Disk, [free, warn, inodes]: [Option<Amount>; 3]) -> Finding {
     if disk.size == 0 {
         return Finding::down(format!("{subject} no size: no disk is there"));
@@ -269,7 +269,7 @@ fn room(subject: String, disk: &Disk, [free, warn, inodes]: [Option<Amount>; 3])
         show,
     };
     let space = share("free", disk.free, disk.size, size as Show).judged(free, warn);
-    // Without a fixed number of them they don't run out.
+    // File systems without a fixed number of inodes do not run out of them.
     if inodes.is_none() || disk.inodes == 0 {
         return space;
     }
@@ -277,18 +277,18 @@ fn room(subject: String, disk: &Disk, [free, warn, inodes]: [Option<Amount>; 3])
     space.and(left.judged(inodes, None))
 }
 
-/// How an amount is shown.
+/// Formats an amount.
 type Show = fn(u64) -> String;
 
 fn number(count: u64) -> String {
     count.to_string()
 }
 
-/// What is left of something.
+/// The remaining part of a resource.
 struct Share {
-    /// What the causes begin with.
+    /// Begins the causes.
     subject: String,
-    /// Behind the share: `free`.
+    /// Follows the percentage: `free`.
     words: &'static str,
     left: u64,
     of: u64,
@@ -296,10 +296,10 @@ struct Share {
 }
 
 impl Share {
-    /// By how much there is to be at least, and before that with a warning.
+    /// Fails below `least`; warns below `warn`.
     fn judged(&self, least: Option<Amount>, warn: Option<Amount>) -> Finding {
         let (left, of) = ((self.show)(self.left), (self.show)(self.of));
-        // Rounded down: 9.9 % are not the 10 % that are wanted.
+        // Rounded down: 9.9 % does not meet a limit of 10 %.
         let percent = u128::from(self.left) * 100 / u128::from(self.of.max(1));
         let figures = format!("{percent} % {} ({left} of {of})", self.words);
         let missed = |amount: Option<Amount>| {
@@ -321,7 +321,7 @@ impl Share {
     }
 }
 
-/// Without zeros that say nothing: `5.2`, `4`. What prints a float by itself takes 5 KB.
+/// Formats without trailing zeros: `5.2`, `4`. Printing floats with std takes 5 KB.
 fn plain(number: f64) -> String {
     let text = format!("{number:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -356,7 +356,7 @@ fn file(
     graded(format!("{is_old}, {is_long}"), too_old.or(too_small), None)
 }
 
-/// `26 h`: as a limit is written, as a rule.
+/// `26 h`: limits are usually written in hours.
 fn hours(limit: Duration) -> String {
     match limit.as_secs() {
         seconds if seconds % 3600 == 0 && seconds <= 72 * 3600 => format!("{} h", seconds / 3600),
@@ -450,7 +450,7 @@ mod tests {
             detail: Some("75 % of its inodes free (30000 of 40000)".to_owned()),
         };
         assert_eq!(found(many, all), warned);
-        // btrfs and FAT make them as they are needed.
+        // btrfs and FAT create inodes as needed.
         let without = Disk {
             inodes: 0,
             inodes_free: 0,

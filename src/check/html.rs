@@ -1,24 +1,24 @@
-//! A page as tags and the text between them (HTML 13.2.5, what matters of it), without a tree.
+//! Splits a page into tags and text (the relevant part of HTML 13.2.5), without a tree.
 //!
-//! A tolerant scan: it goes over the page once, whatever is in it. The crate `html5gum` 0.9 knows it
-//! all, for 370 KB.
+//! A tolerant scanner in a single pass over arbitrary input. The crate `html5gum` 0.9 covers the whole
+//! specification and takes 370 KB.
 
 use std::borrow::Cow;
 
-/// What a page is made of. Comments, and what stands in scripts and the like, are left out.
+/// A token of a page. Comments and the content of scripts and the like are omitted.
 pub(super) enum Token<'p> {
     Tag(Tag<'p>),
-    /// As it is written, with its references.
+    /// With its character references.
     Text(&'p str),
 }
 
 /// A start or end tag.
 pub(super) struct Tag<'p> {
-    /// With the slash of an end tag.
+    /// Includes the slash of an end tag.
     name: &'p str,
-    /// What is between the name and the closing `>`.
+    /// The text between the name and the closing `>`.
     attributes: &'p str,
-    /// Of an element in which nothing else is a tag: all that is in it.
+    /// The whole content of an element that contains no tags, such as `<textarea>`.
     pub(super) inside: &'p str,
 }
 
@@ -27,7 +27,7 @@ impl<'p> Tag<'p> {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The value of the first attribute of this name, decoded; empty when it has none.
+    /// Returns the decoded value of the first attribute with this name; empty if it has none.
     pub(super) fn attribute(&self, wanted: &str) -> Option<Cow<'p, str>> {
         let mut rest = self.attributes;
         while let Some((name, value, after)) = attribute(rest) {
@@ -44,8 +44,8 @@ impl<'p> Tag<'p> {
     }
 }
 
-/// The next attribute of `text`: its name, its value as it is written, and what follows. None is
-/// left when only the end of the tag is.
+/// Returns the next attribute of `text`: name, raw value and the rest. `None` if only the end of the tag
+/// is left.
 fn attribute(text: &str) -> Option<(&str, &str, &str)> {
     let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
     if text.is_empty() || text.starts_with('>') {
@@ -74,7 +74,7 @@ fn attribute(text: &str) -> Option<(&str, &str, &str)> {
     Some((name, value, after))
 }
 
-/// What is left of a page.
+/// The unread part of a page.
 pub(super) struct Tokens<'p>(pub(super) &'p str);
 
 impl<'p> Iterator for Tokens<'p> {
@@ -98,7 +98,7 @@ impl<'p> Iterator for Tokens<'p> {
             if let Some(comment) = markup.strip_prefix("!--") {
                 self.0 = after_comment(comment);
             } else if is_end || markup.starts_with(['!', '?']) {
-                // A document type, a processing instruction, and what is none.
+                // A document type, a processing instruction or invalid markup.
                 self.0 = markup.split_once('>').map_or("", |(_, rest)| rest);
             } else {
                 self.0 = markup;
@@ -109,7 +109,7 @@ impl<'p> Iterator for Tokens<'p> {
 }
 
 impl<'p> Tokens<'p> {
-    /// `markup`: from the name or its slash on. None that the page ends in.
+    /// `markup` begins with the name or its slash. `None` if the page ends within the tag.
     fn tag(&mut self, markup: &'p str) -> Option<Token<'p>> {
         let ends = |c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>');
         let slash = usize::from(markup.starts_with('/'));
@@ -122,7 +122,7 @@ impl<'p> Tokens<'p> {
         let attributes = attributes.get(..attributes.len() - after.len())?;
         let behind = after.split_once('>')?.1;
         let is = |raw: &&str| name.eq_ignore_ascii_case(raw);
-        // As without scripting: `noscript` counts.
+        // Scripting is off: `noscript` is parsed.
         const RAW: [&str; 8] = [
             "style", "textarea", "title", "template", "iframe", "xmp", "noembed", "noframes",
         ];
@@ -147,7 +147,7 @@ impl<'p> Tokens<'p> {
     }
 }
 
-/// What follows `<!--` and all of its comment.
+/// Skips a comment, given the text after its `<!--`.
 fn after_comment(text: &str) -> &str {
     if let Some(rest) = text.strip_prefix('>').or_else(|| text.strip_prefix("->")) {
         return rest;
@@ -158,13 +158,13 @@ fn after_comment(text: &str) -> &str {
         if let Some(rest) = rest.strip_prefix('>').or_else(|| rest.strip_prefix("!>")) {
             return rest;
         }
-        // `--->` ends it too.
+        // `--->` ends a comment, too.
         from += at + 1;
     }
     ""
 }
 
-/// `text` goes on with this name and the end of a name.
+/// `text` begins with this name, and the name ends there.
 fn is_tag(text: &str, name: &str) -> bool {
     let Some((start, rest)) = text.as_bytes().split_at_checked(name.len()) else {
         return false;
@@ -173,7 +173,7 @@ fn is_tag(text: &str, name: &str) -> bool {
     start.eq_ignore_ascii_case(name.as_bytes()) && rest.first().is_some_and(ends)
 }
 
-/// Where a script ends: at its end tag, but for the one of a script within `<!--` and `-->`.
+/// Finds the end of a script: its end tag, unless that belongs to a script within `<!--` and `-->`.
 fn end_of_script(text: &str) -> usize {
     let (mut in_comment, mut in_second) = (false, false);
     for (at, sign) in text.match_indices(['<', '-']) {
@@ -196,8 +196,8 @@ fn end_of_script(text: &str) -> usize {
     text.len()
 }
 
-/// Without character references (HTML 13.2.5.72 to 80): by number, and by the names that stand for
-/// ASCII and Latin-1. `in_value`: of an attribute, in which `&copy=1` is no reference.
+/// Decodes character references (HTML 13.2.5.72 to 80): numeric ones, and the names of ASCII and Latin-1
+/// characters. `in_value`: in the value of an attribute, where `&copy=1` is no reference.
 pub(super) fn decoded(text: &str, in_value: bool) -> Cow<'_, str> {
     if !text.contains('&') {
         return Cow::Borrowed(text);
@@ -225,9 +225,9 @@ pub(super) fn decoded(text: &str, in_value: bool) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// A reference behind its `&#`: what it stands for, and what follows.
+/// Decodes a numeric reference, given the text after its `&#`; returns the character and the rest.
 fn numbered(text: &str) -> Option<(char, &str)> {
-    /// What is meant by the numbers from 128 to 159: Windows' characters.
+    /// Characters for the numbers 128 to 159, as in windows-1252.
     const WINDOWS: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
     let (digits, radix) = match text.strip_prefix(['x', 'X']) {
         Some(digits) => (digits, 16),
@@ -247,7 +247,7 @@ fn numbered(text: &str) -> Option<(char, &str)> {
     Some((c.unwrap_or(char::REPLACEMENT_CHARACTER), rest))
 }
 
-/// The same behind `&`.
+/// Decodes a named reference, given the text after its `&`.
 fn named(text: &str, in_value: bool) -> Option<(char, &str)> {
     let after = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
     let (word, _) = text.split_at(text.len() - after.len());
@@ -256,7 +256,7 @@ fn named(text: &str, in_value: bool) -> Option<(char, &str)> {
     {
         return Some((c, rest));
     }
-    // Old names may stand without a semicolon; the longest counts.
+    // Legacy names need no semicolon; the longest match counts.
     (2..=6).rev().find_map(|length| {
         let c = legacy(word.get(..length)?)?;
         let rest = text.get(length..)?;
@@ -266,7 +266,7 @@ fn named(text: &str, in_value: bool) -> Option<(char, &str)> {
 }
 
 fn legacy(name: &str) -> Option<char> {
-    /// From 160 to 255.
+    /// Names of the characters 160 to 255.
     const LATIN_1: &str = "nbsp iexcl cent pound curren yen brvbar sect uml copy ordf laquo not shy \
         reg macr deg plusmn sup2 sup3 acute micro para middot cedil sup1 ordm raquo frac14 frac12 \
         frac34 iquest Agrave Aacute Acirc Atilde Auml Aring AElig Ccedil Egrave Eacute Ecirc Euml \
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(decoded(link, false), "a=1©=2<3¬it;&lifier");
     }
 
-    /// `[text]` and `<name>` of what a page is made of.
+    /// Prints texts as `[text]` and tags as `<name>`.
     fn tokens(page: &str) -> String {
         let token = |token| match token {
             Token::Text(text) => format!("[{text}]"),

@@ -1,4 +1,4 @@
-//! The HTTP check.
+//! HTTP checks.
 
 use super::body::{BufferedBody, Coding, MAX_BODY, Reader, Search, Trouble};
 use super::charset::Charset;
@@ -23,17 +23,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// What is read of a body that doesn't count, so that its connection can be reused…
+/// Maximum bytes of an irrelevant body that are read so that the connection can be reused.
 const MAX_DRAINED: usize = 64 * 1024;
-/// … and how long that may take.
+/// Maximum duration of that.
 const DRAIN_WITHIN: Duration = Duration::from_millis(500);
-/// Of several addresses that are dialled one after the other all but the last get no longer than
-/// this, their handshake included.
+/// Time limit of each address but the last when several are dialled in turn, including the handshake.
 const DIAL_WITHIN: Duration = Duration::from_secs(3);
-/// Learning a root is given no longer than this.
+/// Time limit for learning a root.
 const LEARN_WITHIN: Duration = Duration::from_secs(5);
 
-/// One HTTP check. The clock starts here.
+/// Checks once. The timeout starts now.
 pub(super) async fn run(
     client: &Client,
     site: &Site,
@@ -47,7 +46,7 @@ pub(super) async fn run(
         site,
         check,
         fresh,
-        // Later checks couldn't reuse it.
+        // Later checks could not reuse the connection.
         close: fresh || site.interval >= client.idle_timeout(),
         deadline,
         permit,
@@ -69,7 +68,7 @@ pub(super) async fn run(
     outcome
 }
 
-/// A check that is running.
+/// A check that is in progress.
 pub(super) struct Run<'a> {
     pub(super) client: &'a Client,
     pub(super) site: &'a Site,
@@ -78,31 +77,31 @@ pub(super) struct Run<'a> {
     close: bool,
     deadline: Deadline,
     permit: Permit,
-    /// The address of the present hop, as soon as it is known.
+    /// The address of the current hop, once it is known.
     tried: Option<IpAddr>,
     /// Servers whose certificates were verified on the way.
     verified: Vec<(Url, SocketAddr)>,
-    /// The site's own request is still to come.
+    /// The login is not finished; the site's own request follows.
     pub(super) logging_in: bool,
     jar: Jar,
 }
 
-/// An answer that isn't a redirect, or one that isn't to be followed.
+/// A response that is not a redirect, or one that is not followed.
 pub(super) struct FinalResponse {
-    /// What was asked for in the end.
+    /// The URL of the last request.
     pub(super) url: Url,
     pub(super) response: Response<AsyncBody>,
-    /// The status of the first answer, before any redirect.
+    /// The status of the first response, before any redirect.
     pub(super) first: u16,
-    /// What was not sent to `url`, which answers that it lacks something.
+    /// What was withheld from `url`, whose response may be due to that.
     pub(super) left_out: Option<String>,
     sent: Instant,
-    /// What our own look-up of `url`'s name took.
+    /// Duration of our own lookup of `url`'s name.
     looked_up: Duration,
 }
 
 impl FinalResponse {
-    /// `detail`, and what the server may have missed.
+    /// Appends to `detail` what was withheld from the server.
     pub(super) fn explained(&self, detail: String) -> String {
         match &self.left_out {
             Some(left_out) => format!("{detail}; {left_out}"),
@@ -124,7 +123,7 @@ impl Run<'_> {
         answer.await.unwrap_or_else(|failed| *failed)
     }
 
-    /// Request by request, until one is to be judged.
+    /// Sends requests along redirects until there is a response to judge.
     pub(super) async fn follow(
         &mut self,
         mut hop: Hop,
@@ -145,7 +144,7 @@ impl Run<'_> {
             let mut response = self.send(&hop, dial).await?;
             let address = response.remote_addr();
             if !self.client.is_proxied(&hop.url, &self.check.proxy) {
-                // A proxy's address would say nothing of where the site is.
+                // A proxy's address is not the site's.
                 self.tried = address.map(|address| address.ip()).or(self.tried);
             }
             self.jar.take(&hop.named(), response.headers());
@@ -189,7 +188,7 @@ impl Run<'_> {
                 }
                 Ok(None) => return Ok(final_response(hop, response)),
                 Err(failure) if failure.kind != FailureKind::Redirected => {
-                    // The name there has no address, so there is none to tell.
+                    // The name of the next hop has no address to report.
                     self.tried = None;
                     return Err(Box::new(Outcome::failed(failure.kind, failure.detail)));
                 }
@@ -201,7 +200,7 @@ impl Run<'_> {
         }
     }
 
-    /// Where a URL with an address of a link leads, by the interface that the site names.
+    /// Resolves a link-local address in a URL, with the interface that the site configures.
     async fn on_link(&self, url: &Url) -> Result<Option<SocketAddr>, Box<Outcome>> {
         let Some(host) = zoned(url, self.check) else {
             return Ok(None);
@@ -214,8 +213,8 @@ impl Run<'_> {
         }
     }
 
-    /// Sends it to the first of `dial` that takes a connection; to where its name leads if there
-    /// is none.
+    /// Sends the request to the first of `dial` that accepts a connection, or to the address that the name
+    /// resolves to if `dial` is empty.
     async fn send(
         &self,
         hop: &Hop,
@@ -241,7 +240,7 @@ impl Run<'_> {
         }
     }
 
-    /// With the cookies of the check, and the coding that is undone unless the site says that itself.
+    /// Headers with the cookies of the check, and `Accept-Encoding` unless the site configures its own.
     fn headers(&self, hop: &Hop) -> HeaderMap {
         let mut headers = hop.headers().into_owned();
         if let Some(cookies) = self.jar.header(&hop.named(), &headers) {
@@ -263,14 +262,14 @@ impl Run<'_> {
             verify: self.check.verify,
             ca_file: self.check.ca_file.as_deref(),
             fresh: self.fresh,
-            // The next step of a login may go the same way.
+            // The next step of a login may reuse the connection.
             close: self.close && (self.fresh || !self.logging_in),
             permit: Some(&self.permit),
             ..TransferRequest::get(&hop.url, headers, self.deadline.end())
         }
     }
 
-    /// The status first, then the body.
+    /// Judges the status, then the body.
     async fn judge(&self, mut final_response: FinalResponse) -> Outcome {
         let status = final_response.response.status().as_u16();
         let verdict = if self.check.status.contains(status) {
@@ -285,7 +284,7 @@ impl Run<'_> {
         *self.judged(&final_response, verdict)
     }
 
-    /// Its texts, then what it says in JSON.
+    /// Judges the texts in the body, then its JSON.
     async fn judge_body(
         &self,
         final_response: &mut FinalResponse,
@@ -315,8 +314,8 @@ impl Run<'_> {
         }
     }
 
-    /// Reads the first 1 MiB of the body for those that want to see it; whether it can be unpacked
-    /// matters to them alone. True: it may go on.
+    /// Reads up to [`MAX_BODY`] bytes of the body for `searches` and `kept`, which alone fail if it cannot be
+    /// decompressed. Returns whether the body is truncated.
     pub(super) async fn read(
         &self,
         final_response: &mut FinalResponse,
@@ -362,7 +361,7 @@ impl Run<'_> {
         format!("answer is compressed with {names}, which {why}")
     }
 
-    /// There was an answer, and this is what it was worth.
+    /// The outcome of a check that got a complete response.
     pub(super) fn judged(
         &self,
         final_response: &FinalResponse,
@@ -375,8 +374,8 @@ impl Run<'_> {
         })
     }
 
-    /// isahc's times run from the start of the transfer. A connection that was open already has
-    /// neither a look-up nor a connect time.
+    /// Converts isahc's times, which run from the start of the transfer. A reused connection has
+    /// neither lookup nor connect time.
     fn phases(&self, final_response: &FinalResponse) -> Option<Phases> {
         let metrics = final_response.response.metrics()?;
         let (dns, connect, tls) = (
@@ -399,7 +398,7 @@ impl Run<'_> {
         })
     }
 
-    /// There was no answer, or not a whole one.
+    /// The outcome of a check that got no response, or not all of it.
     async fn failed(
         &self,
         url: &Url,
@@ -410,7 +409,7 @@ impl Run<'_> {
         Box::new(explain(client, check, url, dialled, fault, deadline).await)
     }
 
-    /// Within the permit, after the verdict.
+    /// Runs within the permit, after the verdict.
     async fn learn(&self) {
         if self.verified.is_empty() {
             return;
@@ -425,7 +424,7 @@ impl Run<'_> {
     }
 }
 
-/// `"text"`, and how it was looked for where that is not as one would expect.
+/// Quotes `text`, and notes how it was searched for if the charset is unknown.
 fn quoted(text: &Option<String>, search: &Search) -> String {
     let text = text.as_deref().unwrap_or_default();
     match search.unknown_charset() {
@@ -436,12 +435,12 @@ fn quoted(text: &Option<String>, search: &Search) -> String {
     }
 }
 
-/// A request that can't be made.
+/// The outcome of a request that cannot be built.
 pub(super) fn unsendable(why: String) -> Box<Outcome> {
     Box::new(Outcome::failed(FailureKind::Internal, why))
 }
 
-/// An answer that isn't of a status in `wanted`.
+/// The failure for a status that is not in `wanted`.
 pub(super) fn unwanted(final_response: &FinalResponse, wanted: Option<&StatusSet>) -> Failure {
     let status = final_response.response.status().as_u16();
     let detail = match wanted {
@@ -456,7 +455,7 @@ pub(super) fn unwanted(final_response: &FinalResponse, wanted: Option<&StatusSet
     Failure::new(kind, detail)
 }
 
-/// Reads what is left of a body that doesn't count, in reason.
+/// Reads what is left of an irrelevant body, within bounds.
 pub(super) async fn drain(body: &mut AsyncBody) {
     let end = async {
         let mut reader = Reader::new(body, Coding::Plain, MAX_DRAINED, true);

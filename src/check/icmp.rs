@@ -1,8 +1,8 @@
-//! The ping: three echo requests, of which one answer is enough.
+//! ICMP checks: three echo requests, of which one reply is enough.
 //!
-//! Over a datagram ICMP socket, which needs no privilege where `net.ipv4.ping_group_range` lets the
-//! user's group have one (icmp(7)), else over a raw one. Linux's errors for what came back
-//! (`IP_RECVERR`, ip(7)) tell an unreachable host from a silent one.
+//! Uses a datagram ICMP socket, which needs no privilege if `net.ipv4.ping_group_range` includes the
+//! user's group (icmp(7)), else a raw one. The errors that Linux queues (`IP_RECVERR`, ip(7)) tell an
+//! unreachable host from a silent one.
 
 use super::connect::CheckFailure;
 use super::deadline::Deadline;
@@ -21,19 +21,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// When a name's addresses of one family have come, those of the other are waited for so long: only
-/// one is pinged, IPv4 if there is one, and the time isn't part of what is measured.
+/// How long to wait for the other address family once one has been resolved. One address is pinged,
+/// IPv4 if there is one; this wait is not part of the measured time.
 const OTHER_FAMILY_WAIT: Duration = Duration::from_millis(500);
-/// Requests of one check.
+/// Requests per check.
 const REQUESTS: usize = 3;
-/// Time between them.
+/// Interval between requests.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(200);
-/// When one has been answered, the others are waited for this long after the last was sent.
+/// How long to wait for the other replies after the last request, once one has come.
 const STRAGGLER_WAIT: Duration = Duration::from_secs(1);
-/// Packets read at a time: a flood must not keep the clock from being looked at.
+/// Maximum number of packets read in a row: a flood must not delay the deadline.
 const MAX_READ_AT_ONCE: usize = 64;
 
-/// One ping check. The clock starts here.
+/// Checks once. The timeout starts now.
 pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outcome {
     let deadline = Deadline::new(site.timeout);
     let found = addresses(client, &check.host, 0, check.ip, OTHER_FAMILY_WAIT);
@@ -74,15 +74,15 @@ pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outc
     outcome
 }
 
-/// The first address of each wanted family, IPv4 before IPv6. The second is for a machine that
-/// has no route for the first.
+/// Returns the first address of each wanted family, IPv4 before IPv6. The second is pinged if this
+/// machine has no route to the first.
 fn chosen(all: &[SocketAddr]) -> Vec<SocketAddr> {
     let first = |wanted: fn(&SocketAddr) -> bool| all.iter().copied().find(wanted);
     let both = [first(SocketAddr::is_ipv4), first(SocketAddr::is_ipv6)];
     both.into_iter().flatten().collect()
 }
 
-/// What came back.
+/// Statistics of the replies.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) answered: usize,
@@ -92,7 +92,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// What to say when more than `limit` percent are lost.
+    /// Returns the cause if more than `limit` percent are lost.
     pub(super) fn beyond(&self, limit: u32) -> Option<String> {
         let lost = REQUESTS - self.answered;
         let is_beyond = lost * 100 > limit as usize * REQUESTS;
@@ -100,7 +100,7 @@ impl Tally {
     }
 }
 
-/// `3 of 3 answered, 0.05/0.06/0.08 ms`: the best, the mean and the worst.
+/// Prints minimum, mean and maximum: `3 of 3 answered, 0.05/0.06/0.08 ms`.
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ms = |time: Duration| {
@@ -120,16 +120,16 @@ impl std::fmt::Display for Tally {
     }
 }
 
-/// The two kinds of sockets that can send an echo request.
+/// Sockets that can send an echo request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The kernel chooses the identifier and delivers the answers to it alone.
+    /// The kernel chooses the identifier and delivers the replies to this socket alone.
     Datagram,
-    /// Sees every ICMP message that comes from the address.
+    /// Receives every ICMP message from the address.
     Raw,
 }
 
-/// Three requests to an address, of whatever port, on a socket that `open` makes.
+/// Sends three requests to an address, whose port is ignored, over a socket that `open` creates.
 pub(super) async fn ping(
     to: SocketAddr,
     deadline: Deadline,
@@ -137,7 +137,7 @@ pub(super) async fn ping(
 ) -> Result<Tally, Failure> {
     let address = to.ip();
     let (socket, kind) = permitted(open, address)?;
-    // So that no answers of other hosts arrive, and errors do.
+    // A connected socket receives errors, and no replies of other hosts.
     rustix::net::connect(&socket, &to).map_err(|error| send_failure(&error.into(), address))?;
     want_errors(&socket, address);
     let socket = Async::new(socket).map_err(|error| no_socket(&error))?;
@@ -168,7 +168,7 @@ pub(super) fn socket(address: IpAddr, kind: Kind) -> io::Result<OwnedFd> {
     )?)
 }
 
-/// The first kind of socket that may be had.
+/// Opens the first kind of socket that this user may open.
 fn permitted(
     open: &dyn Fn(Kind) -> io::Result<OwnedFd>,
     address: IpAddr,
@@ -197,8 +197,7 @@ fn no_socket(error: &io::Error) -> Failure {
     Failure::new(FailureKind::Internal, "cannot open a socket to ping with")
 }
 
-/// Without it Linux keeps "host unreachable" to itself. A socket that doesn't take it can ping all
-/// the same.
+/// Has Linux report "host unreachable". Without this option a socket can ping nevertheless.
 fn want_errors(socket: &OwnedFd, address: IpAddr) {
     let (level, option) = match address {
         IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_RECVERR),
@@ -219,11 +218,11 @@ fn want_errors(socket: &OwnedFd, address: IpAddr) {
     };
 }
 
-/// Why a request has no answer, as far as the kernel knows.
+/// Why a request has no reply, as far as the kernel reports.
 enum Trouble {
-    /// This machine didn't send it.
+    /// This machine could not send it.
     Unsent(io::Error),
-    /// A router on the way, or this machine later, said that it can't be delivered.
+    /// A router, or this machine later on, reported that it cannot be delivered.
     Undelivered(io::Error),
 }
 
@@ -231,9 +230,9 @@ struct Pings {
     family: Family,
     kind: Kind,
     socket: Async<OwnedFd>,
-    /// Ours on a raw socket; a datagram socket has one of the kernel's.
+    /// The identifier on a raw socket; on a datagram socket the kernel sets its own.
     id: u16,
-    /// In every request, so that answers to another program's aren't taken for ours.
+    /// Part of every request: replies to other programs lack it.
     token: [u8; 16],
     sent: Vec<Instant>,
     round_trips: [Option<Duration>; REQUESTS],
@@ -259,7 +258,7 @@ impl Pings {
         }
     }
 
-    /// Sends and receives until all is known, or as much as will be.
+    /// Sends and receives until all requests are answered or have failed, or until `deadline`.
     async fn exchange(&mut self, deadline: Instant) {
         loop {
             let now = Instant::now();
@@ -315,7 +314,7 @@ impl Pings {
         self.sent.push(Instant::now());
         let mut result = rustix::net::send(&self.socket, &packet, SendFlags::empty());
         if result.is_err() {
-            // It may be about an earlier request: then receiving takes it away.
+            // The error may be of an earlier request: receiving it clears it.
             self.receive();
             result = rustix::net::send(&self.socket, &packet, SendFlags::empty());
         }
@@ -325,15 +324,15 @@ impl Pings {
         }
     }
 
-    /// Takes what has come.
+    /// Receives all pending packets.
     fn receive(&mut self) {
-        // Longer than every answer with our token.
+        // Longer than any reply with our token.
         let mut buffer = [0; 256];
         for _ in 0..MAX_READ_AT_ONCE {
             match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
                 Ok((size, _)) => self.packet(&buffer[..size]),
                 Err(error) => {
-                    // While an error's packet isn't fetched, the socket counts as readable.
+                    // The socket stays readable until the queued error is fetched.
                     let quoted = rustix::net::recv(&self.socket, &mut buffer, RecvFlags::ERRQUEUE);
                     match quoted {
                         Ok((size, _)) => self.undelivered(&buffer[..size], error.into()),
@@ -362,7 +361,7 @@ impl Pings {
         }
     }
 
-    /// `quoted` is the request that `error` is about.
+    /// Notes that the request in `quoted` was not delivered because of `error`.
     fn undelivered(&mut self, quoted: &[u8], error: io::Error) {
         let Some((id, number)) = read_quoted(self.family, quoted) else {
             return;
@@ -378,7 +377,7 @@ impl Pings {
         self.kind == Kind::Datagram || id == self.id
     }
 
-    /// `None` without an answer.
+    /// `None` without a reply.
     fn tally(&self) -> Option<Tally> {
         let times = || self.round_trips.iter().flatten().copied();
         let answered = times().count();
@@ -391,7 +390,7 @@ impl Pings {
     }
 }
 
-/// This machine didn't send it.
+/// The failure for a request that this machine did not send.
 fn send_failure(error: &io::Error, address: IpAddr) -> Failure {
     use io::ErrorKind::{HostUnreachable, PermissionDenied};
     if let Some(local_fault) = machine::local_fault_of_path(error, address) {
@@ -408,7 +407,7 @@ fn send_failure(error: &io::Error, address: IpAddr) -> Failure {
     Failure::of_server(FailureKind::Connect, common, server)
 }
 
-/// It was sent, and word came that it can't be delivered.
+/// The failure for a request that was sent and not delivered.
 fn delivery_failure(error: &io::Error, address: IpAddr) -> Failure {
     use io::ErrorKind::{ConnectionRefused, PermissionDenied};
     let (common, server) = match error.kind() {

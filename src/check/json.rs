@@ -1,9 +1,10 @@
 //! Conditions on a JSON body.
 //!
-//! Types must match: `== 5` is met by the number 5 alone and `== "5"` or `== ok` by a string alone,
-//! so `!= 5` is met by the string "5" and by anything else that is there. Numbers are compared as the decimals
-//! that they are written as, however long. `< <= > >=` compare two numbers, or two strings byte by byte (dates as ISO 8601 has them). `contains` looks for a text
-//! within a string, or for an element of an array. A value that is missing meets nothing.
+//! Types must match: `== 5` is met by the number 5 only, `== "5"` and `== ok` by a string only; so
+//! `!= 5` is met by the string "5" and by any other value. Numbers are compared as exact decimals of any
+//! length. `< <= > >=` compare two numbers, or two strings byte by byte (such as ISO 8601 dates).
+//! `contains` searches a string for a text, or an array for an element. A missing value meets no
+//! condition.
 
 use super::wire::decimal;
 use crate::json::{Document, Value};
@@ -11,10 +12,10 @@ use crate::monitor::site::outcome::{Failure, FailureKind};
 use crate::monitor::site::{JsonCondition, JsonOp, JsonValue};
 use std::cmp::Ordering;
 
-/// Characters shown of a value.
+/// Maximum number of characters of a value in a cause.
 const SHOWN: usize = 60;
 
-/// Judges a body, of which `cut` says that it may go on, by the first condition that isn't met.
+/// Judges a body by the first condition that is not met. `cut`: the body is truncated.
 pub(super) fn judge(body: &[u8], cut: bool, conditions: &[JsonCondition]) -> Result<(), Failure> {
     let fail = |detail: String| Err(Failure::new(FailureKind::Body, detail));
     let document = match Document::parse(body) {
@@ -66,7 +67,7 @@ fn equals(value: &Value<'_>, wanted: &JsonValue) -> bool {
     }
 }
 
-/// `None`: these two can't be compared.
+/// `None` if the values cannot be compared.
 fn compare(value: &Value<'_>, wanted: &JsonValue) -> Option<Ordering> {
     match (value, wanted) {
         (Value::Number(a), JsonValue::Number(b)) => Some(decimal::compare(a, b)),
@@ -113,7 +114,7 @@ fn shown(value: &Value<'_>) -> String {
     }
 }
 
-/// What is shown of a long text.
+/// Truncates a text for a cause.
 fn cut(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -135,7 +136,7 @@ mod tests {
         }
     }
 
-    /// The cause, or nothing.
+    /// The cause, or an empty text.
     fn told(json: &str, path: &str, op: JsonOp, value: JsonValue) -> String {
         match judge(json.as_bytes(), false, &[condition(path, op, value)]) {
             Ok(()) => String::new(),

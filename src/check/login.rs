@@ -1,5 +1,5 @@
-//! Logging in before a check: the page with the form, the form, and its redirects. The cookies
-//! that come of it are the check's own.
+//! Logs in before a check: the page with the form, the form, and their redirects. The session's cookies
+//! belong to this check.
 
 use super::body::{BufferedBody, Search, text};
 use super::charset::Charset;
@@ -12,14 +12,13 @@ use crate::monitor::site::{Login, LoginExpect};
 use isahc::http::{HeaderValue, Method};
 use url::{Url, form_urlencoded};
 
-/// Redirects followed at most, of the page and of the answer to the form.
+/// Maximum number of redirects, each for the page and for the form.
 const REDIRECTS: u32 = 10;
-/// Hidden fields of a form at most, in bytes; some frameworks keep a page's whole state in one.
+/// Maximum bytes of a form's hidden fields; some frameworks keep the state of a page in one.
 const FIELDS: usize = 256 * 1024;
 
 impl Run<'_> {
-    /// Done when the site's own request may be sent; the causes don't say yet that they are of
-    /// the login.
+    /// Returns once the site's own request may be sent. The causes do not mention the login yet.
     pub(super) async fn log_in(&mut self, login: &Login) -> Result<(), Box<Outcome>> {
         self.logging_in = true;
         let to = parsed(&login.url, "the address of the form is not a URL")?;
@@ -43,8 +42,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Adds what the page's form has in its fields to `form`, those that the configuration gives
-    /// excepted. The permit of a large page is the form's too, until that is sent.
+    /// Adds the fields of the page's form to `form`, except those that the configuration sets. The permit of
+    /// a large page is held until the form is sent.
     async fn tokens(
         &self,
         mut final_response: FinalResponse,
@@ -103,7 +102,7 @@ impl Run<'_> {
     ) -> Result<(), Box<Outcome>> {
         let status = final_response.response.status().as_u16();
         let failure = match &login.expect {
-            // A redirect may be what tells a good login from a bad one.
+            // The status of a redirect may tell whether the login succeeded.
             Some(LoginExpect::Status(wanted)) => {
                 let is_good = wanted.contains(final_response.first) || wanted.contains(status);
                 (!is_good).then(|| unwanted(&final_response, Some(wanted)))
@@ -135,8 +134,8 @@ fn parsed(url: &str, otherwise: &str) -> Result<Url, Box<Outcome>> {
     Url::parse(url).map_err(|_| unsendable(otherwise.to_owned()))
 }
 
-/// The form, sent as a browser would that has the page `from` open. Guards against forged requests
-/// look at `Origin`, or at `Referer`: it is given without the path, which may hold secrets.
+/// Builds the request that a browser sends for a form on the page `from`. Protections against CSRF look
+/// at `Origin` or `Referer`, which is sent without the path, as that may hold secrets.
 fn posting(mut hop: Hop, from: &Url, text: String) -> Result<Hop, Box<Outcome>> {
     let origin = from.origin().ascii_serialization();
     let value = |text: &str| {

@@ -1,4 +1,4 @@
-//! Checks: one protocol a file, one [`Outcome`] whatever happens.
+//! Checks: one module per protocol. Each check results in one [`Outcome`].
 
 mod body;
 mod cert;
@@ -50,9 +50,9 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-/// Checks `site` once; what came of it shows no secret of the site. Waits for a permit first, for as
-/// long as it takes; only then does the one deadline, `site.timeout`, begin. `fresh`: a retry after
-/// a failure, never on a connection that is open already.
+/// Checks `site` once. The outcome contains no secret of the site. Waits for a permit, without a limit;
+/// then the timeout, `site.timeout`, starts. `fresh`: a retry after a failure, which does not reuse an
+/// open connection.
 pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let mut outcome = run_with_permit(client, site, fresh).await;
     for text in [&mut outcome.detail, &mut outcome.warning]
@@ -67,7 +67,7 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     outcome
 }
 
-/// So many programs run at once (`max_commands`).
+/// Sets the maximum number of programs that run at once (`max_commands`).
 pub fn allow_commands(most: usize) {
     #[cfg(feature = "exec")]
     crate::command::allow(most);
@@ -96,17 +96,17 @@ async fn run_with_permit(client: &Client, site: &Site, fresh: bool) -> Outcome {
     outcome
 }
 
-/// It may as well be for want of something on this machine: neither libcurl nor the C library's
-/// resolver tell.
+/// The failure may be due to a resource that this machine lacks: neither libcurl nor the C library's
+/// resolver report that.
 fn may_be_local(failure: &Failure) -> bool {
     use FailureKind::{Connect, Dns, Internal, NoName, Protocol, Tls};
     let kind = failure.kind;
-    // What names a server is what that server, or the kernel about it, has said.
+    // A failure with `common` is about a certain server, as it or the kernel reported.
     failure.common.is_none() && matches!(kind, Connect | Dns | Internal | NoName | Protocol | Tls)
 }
 
 async fn run_protocol(client: &Client, site: &Site, fresh: bool, permit: Permit) -> Outcome {
-    // Boxed: a worker that waits has no room for the largest kind, tens of KiB.
+    // Boxed: the future of the largest kind takes tens of KiB, which a waiting worker should not hold.
     match &site.check {
         Check::Http(check) => Box::pin(http::run(client, site, check, fresh, permit)).await,
         #[cfg(feature = "dns")]
@@ -115,7 +115,7 @@ async fn run_protocol(client: &Client, site: &Site, fresh: bool, permit: Permit)
         Check::Icmp(check) => Box::pin(icmp::run(client, site, check)).await,
         Check::Tcp(check) => Box::pin(tcp::run(client, site, check)).await,
         Check::Tls(check) => Box::pin(tls::run(client, site, check)).await,
-        // The configuration refuses these, or they were made already.
+        // The configuration rejects these, or they are handled above.
         #[allow(unreachable_patterns)]
         Check::Dns(_) | Check::Icmp(_) | Check::Host(_) | Check::Exec(_) => {
             Outcome::failed(FailureKind::Internal, "built without such checks")
@@ -127,8 +127,8 @@ async fn run_protocol(client: &Client, site: &Site, fresh: bool, permit: Permit)
     }
 }
 
-/// Which certificate of an https or tls site ends first, after a permit was got. A panic in it fails
-/// that inspection alone.
+/// Inspects which certificate of an https or tls site expires first. Waits for a permit. A panic fails
+/// this inspection alone.
 pub async fn certificate(client: &Client, site: &Site) -> Result<Inspection, Failure> {
     let found = caught(Box::pin(cert::inspect(client, site))).await;
     found
@@ -136,7 +136,7 @@ pub async fn certificate(client: &Client, site: &Site) -> Result<Inspection, Fai
         .map_err(|failure| redact_failure(site, failure))
 }
 
-/// `text` without the site's secrets: a server may say back what it was sent.
+/// Removes the site's secrets from `text`: a server may echo what it was sent.
 fn redacted(site: &Site, text: &str) -> String {
     let secrets = site.secrets.iter();
     secrets.fold(text.to_owned(), |text, secret| scrub(&text, secret))
@@ -146,7 +146,7 @@ fn redact_failure(site: &Site, failure: Failure) -> Failure {
     failure.reworded(|text| redacted(site, text))
 }
 
-/// Inspects what runs out. `rdap`: ask this service about domains, instead of their registries.
+/// Inspects what expires. `rdap`: the service to ask about domains instead of their registries.
 pub async fn inspect(
     client: &Client,
     site: &Site,
@@ -163,7 +163,7 @@ pub async fn inspect(
     }
 }
 
-/// A panic in `check` fails that check alone. What it held is given back as it unwinds.
+/// Turns a panic in `check` into a failure of that check. Unwinding releases what it held.
 pub async fn guarded(check: impl Future<Output = Outcome>) -> Outcome {
     let outcome = caught(check).await;
     outcome.unwrap_or_else(|failure| Outcome::failed(failure.kind, failure.detail))

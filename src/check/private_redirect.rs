@@ -1,5 +1,5 @@
-//! A public server has no business to lead a check into the networks that only we can reach
-//! (docs/redirects.md, `private_redirects`).
+//! Keeps public servers from redirecting checks into private networks (docs/redirects.md,
+//! `private_redirects`).
 
 use super::deadline::Deadline;
 use super::explain::{OTHER_FAMILY_WAIT, addresses, unresolved};
@@ -11,27 +11,27 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use url::{Host, Url};
 
-/// Addresses dialled of a name that has many.
+/// Maximum number of addresses that are dialled.
 const ADDRESSES: usize = 4;
 
-/// The way of one request from redirect to redirect.
+/// The path of one request along its redirects.
 pub(super) struct Way<'a> {
     client: &'a Client,
     check: &'a HttpCheck,
     deadline: Deadline,
     begin: Url,
-    /// The first answer came from a network of ours. `None`: there is none yet.
+    /// Whether the first response came from a private network; `None` before it.
     begins_inside: Option<bool>,
-    /// The next answer must come from a public address.
+    /// The next response must come from a public address.
     guarded: bool,
-    /// Where the next request must go instead of to where its name leads, if anywhere.
+    /// Addresses that the next request must be sent to; if empty, the name is resolved as usual.
     pub(super) dial: Vec<SocketAddr>,
-    /// What it took to find `dial`.
+    /// Time that resolving `dial` took.
     pub(super) looked_up: Duration,
 }
 
 impl<'a> Way<'a> {
-    /// Before the request for `begin`, an address of the configuration.
+    /// Starts with the request for `begin`, an address of the configuration.
     pub(super) fn from(
         begin: &Url,
         client: &'a Client,
@@ -50,11 +50,11 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Before `to` is asked for, to which an answer of `from` redirects that came from `address`.
+    /// Allows or refuses a redirect to `to` in a response of `from`, which came from `address`.
     ///
     /// # Errors
     ///
-    /// `Redirected`: not to be followed. Any other kind: the name of `to` has no address.
+    /// `Redirected` if the redirect must not be followed; another kind if `to` cannot be resolved.
     pub(super) async fn lead(
         &mut self,
         from: &Url,
@@ -63,12 +63,12 @@ impl<'a> Way<'a> {
     ) -> Result<(), Failure> {
         let is_public = self.is_public(from, address);
         let begins_inside = *self.begins_inside.get_or_insert(!is_public);
-        // A site of our own network may have its visitors sent elsewhere and back, to log in.
+        // A private site may send its visitors to a public login and back.
         let is_way_back = begins_inside && to.host() == self.begin.host();
         self.guarded = is_public && !is_way_back && !self.check.private_redirects;
         self.dial = Vec::new();
         self.looked_up = Duration::ZERO;
-        // The certificate shows that it is still the same server: its connection may be used.
+        // The certificate proves that this is the same server: its connection may be reused.
         let is_proven = to.scheme() == "https" && self.check.verify && from.origin() == to.origin();
         if self.guarded && !is_proven {
             let start = Instant::now();
@@ -78,13 +78,13 @@ impl<'a> Way<'a> {
         Ok(())
     }
 
-    /// Why an answer of `url` that came from `address` must not count after all.
+    /// Returns why a response of `url` that came from `address` must be discarded.
     pub(super) fn strayed(&self, url: &Url, address: Option<IpAddr>) -> Option<Failure> {
         let address = address.filter(|address| self.guarded && is_internal(*address))?;
         Some(refused(url, Some(address)))
     }
 
-    /// Of a proxied request its address says nothing, and what the URL itself says counts.
+    /// For a proxied request the peer's address says nothing: the host in the URL decides.
     fn is_public(&self, url: &Url, address: Option<SocketAddr>) -> bool {
         match address.filter(|_| !self.client.is_proxied(url, &self.check.proxy)) {
             Some(address) => !is_internal(address.ip()),
@@ -92,8 +92,8 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Each is public, and the very address that was judged, so that the name can't lead elsewhere
-    /// a moment later. None behind a proxy, which looks names up itself.
+    /// Resolves `to` to public addresses, which the request is then sent to: resolving twice would allow DNS
+    /// rebinding. Empty behind a proxy, which resolves names itself.
     async fn destinations(&self, to: &Url) -> Result<Vec<SocketAddr>, Failure> {
         if self.client.is_proxied(to, &self.check.proxy) {
             return match is_plainly_internal(to) {
@@ -116,7 +116,7 @@ impl<'a> Way<'a> {
     }
 }
 
-/// An address of the URL itself, or the one name that always leads to this machine (RFC 6761, 6.3).
+/// The URL's host is a private address or `localhost` (RFC 6761, section 6.3).
 fn is_plainly_internal(url: &Url) -> bool {
     match (literal(url), url.host()) {
         (Some(address), _) => is_internal(address),
@@ -128,8 +128,8 @@ fn is_plainly_internal(url: &Url) -> bool {
     }
 }
 
-/// The kind is that of what a captive portal shows: the core asks the uplink's probes for one
-/// before it believes that the site is to blame.
+/// Has the kind that a captive portal causes, too: the core probes the uplink before it takes the site
+/// for down.
 fn refused(to: &Url, address: Option<IpAddr>) -> Failure {
     let host = bare_host(to).unwrap_or_default();
     let place = match address {

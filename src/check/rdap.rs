@@ -1,5 +1,5 @@
-//! When the registration of a domain ends, asked of its registry (RDAP: RFC 9082, RFC 9083). No
-//! check of the site: a failure here means that the end is not known, not that anything is down.
+//! Asks a domain's registry when the registration expires (RDAP: RFC 9082, RFC 9083). This is no check
+//! of the site: after a failure the date is unknown, and nothing is down.
 
 use super::deadline::Deadline;
 use super::redirect::location;
@@ -16,26 +16,26 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::{Host, Url};
 
-/// Who answers for the names under each top-level domain (RFC 9224).
+/// IANA's list of the registries of top-level domains (RFC 9224).
 const IANA: &str = "https://data.iana.org/rdap/dns.json";
-/// The list is asked for no more often than this, in seconds …
+/// Minimum age in seconds at which the list is fetched again.
 const LEARNT_FOR: i64 = 7 * 86_400;
-/// … and after a failure not again before this.
+/// Seconds without another attempt after a failure.
 const NOT_AGAIN_FOR: i64 = 600;
-/// Top-level domains remembered.
+/// Maximum number of top-level domains whose registry is remembered.
 const MOST_LEARNT: usize = 256;
-/// For one inspection with all its questions; registries take their time.
+/// Timeout of an inspection with all its queries: registries are slow.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Answers over this aren't read.
+/// Maximum bytes of a response.
 const BODY: usize = 1024 * 1024;
 const REDIRECTS: usize = 3;
 
-/// When the registration of `site`'s domain ends. Waits for a check's permit first. `base` is the
-/// address of an RDAP service that knows every domain; without it IANA's list says which server to ask.
+/// Finds out when the registration of `site`'s domain expires. Waits for a check's permit first. `base`
+/// is the address of an RDAP service for all domains; without it IANA's list has the server.
 ///
 /// # Errors
 ///
-/// Why it is not known: there is no registration, its registry can't be asked, or doesn't say.
+/// If there is no registration, or the registry does not answer or does not state the date.
 pub async fn inspect(
     client: &Client,
     site: &Site,
@@ -72,7 +72,7 @@ pub(super) async fn inspect_within(
     answer.unwrap_or_else(|| Err(deadline.missed("no answer")))
 }
 
-/// The name that is looked for: the host's, or what a DNS check asks for. As resolvers know it.
+/// The domain to look up, as resolvers have it: the URL's host, or the name that a DNS check queries.
 fn domain(site: &Site) -> Result<String, Failure> {
     let host = match &site.check {
         Check::Dns(check) => &check.name,
@@ -89,18 +89,18 @@ fn unknown(detail: impl Into<String>) -> Failure {
     Failure::new(FailureKind::Body, detail)
 }
 
-/// Where the registries are, learnt of IANA's list for the top-level domains that are needed.
+/// Registries of the top-level domains in use, learnt from IANA's list.
 pub struct Registries {
     list: String,
-    /// `at` is 0 of one that was not looked for yet.
+    /// `at` is 0 while the registry has not been looked up.
     learnt: Mutex<Vec<RegistryRecord>>,
-    /// One asks, the others wait for what it learns. After a failure: when it may be asked again,
-    /// in Unix seconds, and what it was.
+    /// Held by the one task that fetches the list while others wait for its result. After a failure: the
+    /// Unix time of the next attempt, and the failure.
     asking: async_lock::Mutex<Option<(i64, Failure)>>,
 }
 
 impl Registries {
-    /// From what [`Registries::learnt`] gave, or nothing.
+    /// Restores what [`Registries::learnt`] returned, if anything.
     pub fn new(mut learnt: Vec<RegistryRecord>) -> Registries {
         learnt.truncate(MOST_LEARNT);
         Registries {
@@ -118,14 +118,13 @@ impl Registries {
         }
     }
 
-    /// What is worth keeping.
+    /// The registries to save.
     pub fn learnt(&self) -> Vec<RegistryRecord> {
         let rows = lock(&self.learnt);
         rows.iter().filter(|row| row.at != 0).cloned().collect()
     }
 
-    /// Takes the sites that have `domain`, before any is looked up: then one question to IANA does
-    /// for all of them.
+    /// Registers the sites with `domain` before the first lookup, so that one fetch of the list serves all.
     pub fn want<'s>(&self, sites: impl IntoIterator<Item = &'s Site>) {
         let sites = sites.into_iter().filter(|site| site.domain.is_some());
         for host in sites.filter_map(|site| domain(site).ok()) {
@@ -150,7 +149,7 @@ impl Registries {
         });
     }
 
-    /// The address of the registry that answers for `host`.
+    /// Returns the address of the registry for `host`.
     async fn registry(&self, questions: &Questions<'_>, host: &str) -> Result<String, Failure> {
         let domain = top_level(host);
         self.note(domain);
@@ -159,7 +158,7 @@ impl Registries {
             if !self.is_fresh(domain)
                 && let Err(failure) = self.ask(questions, &mut asking).await
             {
-                // What was true a week ago mostly still is.
+                // Most registries of a week ago are still valid.
                 return self.known(domain).map_err(|_| failure);
             }
         }
@@ -204,7 +203,7 @@ impl Registries {
         let now = wall();
         let rows = lock(&self.learnt);
         let row = rows.iter().find(|row| row.domain == domain);
-        // Learnt in the future: one of the two clocks wasn't set.
+        // An entry from the future: the clock was wrong then or is now.
         row.is_some_and(|row| (row.at..row.at.saturating_add(LEARNT_FOR)).contains(&now))
     }
 
@@ -213,7 +212,7 @@ impl Registries {
         let row = rows.iter().find(|row| row.domain == domain);
         match row.map(|row| row.url.as_str()).unwrap_or_default() {
             "" => Err(unknown(format!("the registry of .{domain} has no RDAP"))),
-            // Its list may be old; only one that came unencrypted itself may lead to such.
+            // The list may be outdated; plain http is accepted only if the list came over http itself.
             http if !http.starts_with("https://") && self.list.starts_with("https:") => Err(
                 unknown(format!("the registry of .{domain} speaks no https")),
             ),
@@ -227,13 +226,13 @@ fn top_level(host: &str) -> &str {
     host.rsplit_once('.').map_or(host, |(_, last)| last)
 }
 
-/// Unix seconds.
+/// The time of the wall clock in Unix seconds.
 fn wall() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs() as i64)
 }
 
-/// The questions of one inspection, within one deadline and on one permit.
+/// The queries of one inspection: one deadline, one permit.
 struct Questions<'a> {
     client: &'a Client,
     permit: &'a Permit,
@@ -241,15 +240,15 @@ struct Questions<'a> {
 }
 
 impl Questions<'_> {
-    /// Asks for one candidate after the other. Whatever a registry says of a name that isn't
-    /// registered (a public suffix, a host), it isn't the end while there is another one to ask
-    /// for: only that it has enough of our questions, or isn't there.
+    /// Queries one candidate after the other. A refusal for a name that is not registered (a public suffix,
+    /// a host) is not final while there is another candidate, unless the registry limits the rate or is
+    /// unreachable.
     async fn expiry(&self, registry: &str, host: &str) -> Result<Expiry, Failure> {
         let mut missing = None;
         let mut registered: Option<&str> = None;
         for name in candidates(host) {
             if registered.is_some_and(|below| below.ends_with(name)) {
-                // Another's registration.
+                // The registration of another domain.
                 continue;
             }
             let url = format!("{}/domain/{name}", registry.trim_end_matches('/'));
@@ -272,20 +271,20 @@ impl Questions<'_> {
         Err(missing.unwrap_or_else(|| unknown(format!("the registry does not know {host}"))))
     }
 
-    /// What is at `url`; `None`: there is no such registration.
+    /// Fetches the registration at `url`; `None` if there is none.
     async fn registration(&self, url: &str) -> Result<Option<Registration>, Failure> {
         let (status, body, from) = self.get(url).await?;
         match status {
             200 => registration(&body)
                 .map(Some)
                 .map_err(|_| unknown(format!("the answer of {from} is not RDAP"))),
-            // RFC 7480, section 5.3; some call a public suffix a bad request.
+            // RFC 7480, section 5.3; some registries answer 400 for a public suffix.
             400 | 404 | 422 => Ok(None),
             _ => Err(refused(&from, status)),
         }
     }
 
-    /// The registries of `domains`, from the list at `url`.
+    /// Returns the registries of `domains` from the list at `url`.
     async fn services(&self, url: &str, domains: &[String]) -> Result<Vec<String>, Failure> {
         let (status, body, from) = self.get(url).await?;
         if status != 200 {
@@ -295,7 +294,7 @@ impl Questions<'_> {
             .map_err(|_| unknown(format!("the answer of {from} is no list of registries")))
     }
 
-    /// Status, body and the host that answered. The body is read of a 200 only.
+    /// Returns status, body and the host that answered. Only the body of a 200 is read.
     async fn get(&self, url: &str) -> Result<(u16, Vec<u8>, String), Failure> {
         let bad = |_| Failure::new(FailureKind::Internal, "the address of RDAP is not a URL");
         let mut url = Url::parse(url).map_err(bad)?;
@@ -343,7 +342,7 @@ impl Questions<'_> {
     }
 }
 
-/// Where a redirect leads: never from https to anything else.
+/// Returns the target of a redirect; refuses one from https to another scheme.
 pub(super) fn lead(from: &Url, to: &str) -> Result<Url, Failure> {
     let fail = |detail: String| Err(Failure::new(FailureKind::Redirected, detail));
     let host = from.host_str().unwrap_or_default();
@@ -358,15 +357,14 @@ pub(super) fn lead(from: &Url, to: &str) -> Result<Url, Failure> {
     }
 }
 
-/// A registry that doesn't say what its answer is about is believed, and so is one that has the
-/// name in letters that aren't a domain's.
+/// A response that names no domain is accepted, as is one whose name has characters that no domain has.
 fn is_about(found: &Registration, name: &str) -> bool {
     found.name.as_ref().is_none_or(|about| {
         about.is_empty() || !about.is_ascii() || about.eq_ignore_ascii_case(name)
     })
 }
 
-/// Another question would come to nothing better.
+/// Further queries would fail as well.
 fn is_final(failure: &Failure) -> bool {
     match failure.kind {
         FailureKind::Status => failure.detail.ends_with(TOO_MANY),
@@ -375,7 +373,7 @@ fn is_final(failure: &Failure) -> bool {
     }
 }
 
-/// How the cause of a 429 ends.
+/// End of the cause for a 429.
 const TOO_MANY: &str = "too many questions (429)";
 
 fn refused(from: &str, status: u16) -> Failure {

@@ -1,15 +1,15 @@
-//! Where a redirect leads.
+//! Targets of redirects.
 //!
-//! libcurl's own following isn't used: it would go on to any scheme, `file:` included, and give
-//! each hop a timeout of its own.
+//! libcurl does not follow redirects here: it would follow any scheme, `file:` included, and give each
+//! hop a timeout of its own.
 
 use crate::monitor::site::outcome::{Failure, FailureKind};
 use isahc::http::{HeaderMap, header};
 use percent_encoding::{AsciiSet, percent_encode};
 use url::Url;
 
-/// Where an answer would send a browser. An empty `Location` leads nowhere. What isn't ASCII is
-/// percent-encoded byte by byte, whatever charset it is in.
+/// Returns the `Location` of a redirect; `None` if it is empty. Bytes that are not ASCII are
+/// percent-encoded, whatever their charset.
 pub(super) fn location(status: u16, headers: &HeaderMap) -> Option<String> {
     let leads_on = matches!(status, 301 | 302 | 303 | 307 | 308);
     let value = headers.get(header::LOCATION).filter(|_| leads_on)?;
@@ -17,7 +17,7 @@ pub(super) fn location(status: u16, headers: &HeaderMap) -> Option<String> {
     Some(text).filter(|text| !text.trim().is_empty())
 }
 
-/// Where an answer leads: `None` when it is to be judged itself. At most `most` are followed.
+/// Returns the URL to follow, or `None` if the response is to be judged. Follows `most` redirects at most.
 pub(super) fn target(
     most: u32,
     from: &Url,

@@ -1,4 +1,4 @@
-//! The request of each hop along redirects, and what of it belongs to which origin.
+//! Requests along redirects, and which origin may get which part of the configuration.
 
 use crate::monitor::site::outcome::{Failure, FailureKind};
 use crate::monitor::site::{Auth, HttpCheck};
@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use url::{Position, Url};
 
-/// Of the headers of a site, those that every origin gets: they say how to answer, not who asks.
+/// Headers of a site that every origin gets: they describe the wanted response, not the client.
 const CARRIED: [HeaderName; 4] = [
     header::ACCEPT,
     header::ACCEPT_LANGUAGE,
@@ -17,32 +17,32 @@ const CARRIED: [HeaderName; 4] = [
 
 /// One request of a check.
 ///
-/// What the configuration gives it belongs to one origin, the home of the check. It is sent there
-/// whenever the redirects lead there, also after a hop abroad, as curl does (`initial_origin` in
-/// http.c) and browsers do with a user's password; no other origin gets more than [`CARRIED`].
+/// What the configuration adds to it belongs to one origin, the home of the check. It is sent whenever
+/// redirects lead there, also after a hop to another origin, as curl does (`initial_origin` in http.c)
+/// and browsers do with a user's password. Other origins get [`CARRIED`] only.
 pub(super) struct Hop {
     /// Without user and password.
     pub(super) url: Url,
     pub(super) method: Method,
     pub(super) body: Option<Body>,
-    /// As `url`'s origin gets them if it is home.
+    /// The headers for `url` if it is home.
     headers: HeaderMap,
     home: Url,
-    /// Of the configuration.
+    /// Credentials of the configuration.
     basic: Option<Basic>,
-    /// Of the `Location` that led here, for this hop alone.
+    /// Credentials in the `Location` that led here, for this hop only.
     passing: Option<Basic>,
-    /// What a cause may have to name: the headers as the configuration spells them, …
+    /// Names of headers for causes, as the configuration spells them.
     names: Vec<String>,
-    /// … and what `auth` holds.
+    /// What `auth` holds, for causes.
     auth: Option<&'static str>,
 }
 
-/// A body of a request.
+/// Body of a request.
 pub(super) enum Body {
     /// The site's `send`.
     Send(String),
-    /// The form of a login, and where a browser would say that it comes from.
+    /// A login form, and the page that a browser would name as its origin.
     Form {
         text: String,
         origin: HeaderValue,
@@ -58,16 +58,16 @@ impl Body {
     }
 }
 
-/// User and password for Basic authentication.
+/// Credentials for Basic authentication.
 struct Basic {
     user: String,
     password: String,
-    /// The address whose origin gets them.
+    /// The address whose origin may get them.
     of: Url,
 }
 
 impl Hop {
-    /// The first request. An error is for the user: what can't be sent.
+    /// Builds the first request. The error is a text for the user that says what cannot be sent.
     pub(super) fn first(check: &HttpCheck) -> Result<Hop, String> {
         let mut url = Url::parse(&check.url).map_err(|_| "the address is not a URL".to_owned())?;
         let method = Method::from_bytes(check.method.as_bytes())
@@ -100,7 +100,7 @@ impl Hop {
             }
             None => {}
         }
-        // A HEAD with a body would wait for the body of its answer.
+        // A HEAD with a body would make the client wait for a response body.
         let body = check.send.clone().filter(|_| method != Method::HEAD);
         Ok(Hop {
             method,
@@ -115,8 +115,8 @@ impl Hop {
         })
     }
 
-    /// A GET of another address of the configuration. What is secret in the site's headers goes
-    /// along only if it is of the site's origin.
+    /// Builds a GET of another address of the configuration. Secret headers of the site are included only if
+    /// the address has the site's origin.
     pub(super) fn page(check: &HttpCheck, mut url: Url) -> Result<Hop, String> {
         let mut hop = Hop::first(check)?;
         if let Some(basic) = take_userinfo(&mut url) {
@@ -129,7 +129,7 @@ impl Hop {
         Ok(hop)
     }
 
-    /// What is sent to `url`, cookies of the check excepted.
+    /// The headers for `url`, without the cookies of the check.
     pub(super) fn headers(&self) -> Cow<'_, HeaderMap> {
         let mut sent = match self.is_at_home() {
             true => Cow::Borrowed(&self.headers),
@@ -153,8 +153,7 @@ impl Hop {
         sent
     }
 
-    /// `url` by the name that its server is asked for, which a `Host` of the site may give: cookies
-    /// are of that name.
+    /// `url` with the host name of the site's `Host` header, if it has one: cookies belong to that name.
     pub(super) fn named(&self) -> Cow<'_, Url> {
         let host = self.headers.get(header::HOST).filter(|_| self.is_at_home());
         let named = host.and_then(|host| {
@@ -166,7 +165,7 @@ impl Hop {
         named.map_or(Cow::Borrowed(&self.url), Cow::Owned)
     }
 
-    /// The user and password that are sent to `url`.
+    /// The credentials for `url`.
     pub(super) fn basic(&self) -> Option<(&str, &str)> {
         let own = self.basic.as_ref();
         let own = own.filter(|own| leads_home(&own.of, &self.url));
@@ -174,7 +173,7 @@ impl Hop {
         Some((&sent.user, &sent.password))
     }
 
-    /// For a cause: what of the configuration `url` didn't get, and perhaps misses.
+    /// For causes: which parts of the configuration were withheld from `url`.
     pub(super) fn left_out(&self) -> Option<String> {
         if self.is_at_home() {
             return None;
@@ -198,7 +197,7 @@ impl Hop {
         ))
     }
 
-    /// Why following `status` to `url` would hand the body to an origin that it isn't for.
+    /// Returns why following `status` to `url` would send the body to a foreign origin.
     pub(super) fn leak(&self, status: u16, url: &Url) -> Option<Failure> {
         let kept = self.body.as_ref().filter(|_| matches!(status, 307 | 308))?;
         if kept.text().is_empty() || leads_home(&self.url, url) {
@@ -213,7 +212,7 @@ impl Hop {
         Some(Failure::new(FailureKind::Redirected, detail))
     }
 
-    /// Goes on to `url` as a browser would after `status` (RFC 9110, 15.4).
+    /// Moves on to `url` as a browser does after `status` (RFC 9110, section 15.4).
     pub(super) fn follow(&mut self, status: u16, mut url: Url) {
         if matches!(status, 301..=303) {
             if self.method != Method::HEAD {
@@ -225,7 +224,7 @@ impl Hop {
         self.url = url;
     }
 
-    /// With the headers that describe it.
+    /// Also drops the headers that describe the body.
     fn drop_body(&mut self) {
         self.body = None;
         let names = self.headers.keys();
@@ -241,13 +240,13 @@ impl Hop {
     }
 }
 
-/// `host`, or `host:port` where that isn't the scheme's own.
+/// `host`, or `host:port` if the port is not the scheme's default.
 fn host_and_port(url: &Url) -> &str {
     &url[Position::BeforeHost..Position::AfterPort]
 }
 
-/// `to` may have what belongs to the origin of `home`: it is the same, or the same host in https
-/// instead of http, both at their default ports.
+/// Whether `to` may get what belongs to the origin of `home`: it has the same origin, or is the same host
+/// with https in place of http, both with default ports.
 fn leads_home(home: &Url, to: &Url) -> bool {
     let is = |url: &Url, scheme, port| {
         url.scheme() == scheme && url.port_or_known_default() == Some(port)
@@ -256,7 +255,7 @@ fn leads_home(home: &Url, to: &Url) -> bool {
         || home.host() == to.host() && is(home, "http", 80) && is(to, "https", 443)
 }
 
-/// Takes `user:password@` out of a URL, decoded.
+/// Removes `user:password@` from a URL and decodes it.
 fn take_userinfo(url: &mut Url) -> Option<Basic> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
@@ -266,7 +265,7 @@ fn take_userinfo(url: &mut Url) -> Option<Basic> {
         plain(url.username()),
         plain(url.password().unwrap_or_default()),
     );
-    // Both work for any URL with a host.
+    // Both succeed for any URL with a host.
     let _ = (url.set_username(""), url.set_password(None));
     let of = url.clone();
     Some(Basic { user, password, of })
@@ -282,7 +281,7 @@ mod tests {
         Url::parse(text).expect("a URL")
     }
 
-    /// As secret as can be.
+    /// A request with every kind of secret.
     fn hop_of(address: &str, method: &str) -> Hop {
         let mut check = http_check(address);
         check.method = method.to_owned();
@@ -313,7 +312,7 @@ mod tests {
         hop_of("https://a.example/", method)
     }
 
-    /// Everything is sent, or only what every origin gets.
+    /// Returns whether all headers and credentials are sent; asserts that only [`CARRIED`] is if not.
     #[track_caller]
     fn is_whole(hop: &Hop) -> bool {
         let headers = hop.headers();
@@ -467,7 +466,7 @@ mod tests {
             hop.follow(302, url(&place.replace("://", "://you:q@")));
             assert_eq!(hop.basic(), Some(("you", "q")));
             assert_eq!(hop.url.as_str(), place);
-            // Relative to what it was.
+            // Resolved against the previous URL.
             let next = hop.url.join("next").expect("a URL");
             hop.follow(302, next);
             let own = place.contains("a.example").then_some(("u", "p"));

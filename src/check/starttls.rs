@@ -1,5 +1,5 @@
-//! The way to the point where TLS begins: at once, or after a word in the clear (SMTP: RFC 3207,
-//! IMAP: RFC 9051 section 6.2.1, POP3: RFC 2595 section 4).
+//! Connects up to the start of TLS: at once, or after STARTTLS (SMTP: RFC 3207, IMAP: RFC 9051 section
+//! 6.2.1, POP3: RFC 2595 section 4).
 
 use super::connect::{CheckFailure, Connection, Target};
 use super::deadline::Deadline;
@@ -14,13 +14,12 @@ use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, TcpStream};
 
-/// Bytes of a line: eight times what SMTP allows (RFC 5321 section 4.5.3.1.5).
+/// Maximum bytes of a line: eight times what SMTP allows (RFC 5321 section 4.5.3.1.5).
 const LINE: usize = 4096;
-/// Lines of one answer.
+/// Maximum lines of a reply.
 const LINES: usize = 100;
 
-/// Connects to where `check` leads, and says in the clear what is to be said before TLS. The next
-/// thing on the connection is the client's hello.
+/// Connects to the server of `check` and negotiates STARTTLS. The ClientHello is next on the connection.
 pub(super) async fn connect(
     client: &Client,
     check: &TlsCheck,
@@ -37,23 +36,23 @@ pub(super) async fn connect(
         let ended = deadline.bound(dialogue.begin(protocol)).await;
         let late = |awaited| Err(deadline.missed(&format!("no {awaited}")));
         let ended = ended.unwrap_or_else(|| late(dialogue.awaited));
-        // A server that refused a hello, and then is silent or gone, has said why.
+        // A server that refused a greeting, and then is silent or closes, has given the cause.
         let mut why = |failure| dialogue.refusal.take().unwrap_or(failure);
         ended.map_err(|failure| CheckFailure::new(why(failure), connection.address.ip()))?;
     }
     Ok(connection)
 }
 
-/// Lines in the clear.
+/// The dialogue before TLS.
 struct Dialogue<'a> {
     socket: &'a Async<TcpStream>,
-    /// Received, and not yet looked at.
+    /// Received and not yet parsed.
     received: Vec<u8>,
-    /// What is waited for.
+    /// Name of the expected reply, for causes.
     awaited: &'static str,
-    /// The first hello that was refused, until one is taken.
+    /// The first refused greeting, until one is accepted.
     refusal: Option<Failure>,
-    /// IMAP commands so far.
+    /// Number of IMAP commands so far.
     tags: u32,
 }
 
@@ -84,9 +83,8 @@ impl Dialogue<'_> {
         self.smtp_answer(220).await
     }
 
-    /// Says who we are, in the next way when a server refuses one (RFC 5321 section 4.1.4): by
-    /// address, by name, and with HELO. That lists no extensions: whether STARTTLS is one, a server
-    /// then says when it is asked for it.
+    /// Greets the server, in up to three ways if it refuses (RFC 5321 section 4.1.4): EHLO with the address,
+    /// EHLO with the name, HELO. After HELO the extensions are unknown, and STARTTLS is just tried.
     async fn hello(&mut self) -> Result<(), Failure> {
         let here = self.socket.get_ref().local_addr();
         let literal = match here.map(|here| here.ip()) {
@@ -110,7 +108,7 @@ impl Dialogue<'_> {
             }
             let failure = self.unwanted(250, &line);
             if code < 500 {
-                // Not now is not never.
+                // A transient refusal (4xx).
                 return Err(failure);
             }
             self.refusal.get_or_insert(failure);
@@ -125,8 +123,8 @@ impl Dialogue<'_> {
         }
     }
 
-    /// Reads the lines of one answer, and shows the text of each. Its code, which should be the
-    /// `wanted` one, and its first line.
+    /// Reads the lines of one reply and passes the text of each on. Returns the code, which should be
+    /// `wanted`, and the first line.
     async fn smtp_reply(
         &mut self,
         wanted: u16,
@@ -155,7 +153,7 @@ impl Dialogue<'_> {
         }
         let has_starttls = |line: &[u8]| capabilities(line).map(|mut all| all.any(is_starttls));
         if has_starttls(&greeting) == Some(false) {
-            // What a greeting has need not be all (RFC 9051 section 7.1).
+            // The greeting need not list all capabilities (RFC 9051 section 7.1).
             let mut offered = false;
             self.imap_command("CAPABILITY", "answer to CAPABILITY", &mut |line| {
                 offered |= has_starttls(line) == Some(true);
@@ -165,12 +163,12 @@ impl Dialogue<'_> {
                 return Err(not_offered());
             }
         }
-        // A server that doesn't know it says so.
+        // A server without STARTTLS refuses the command.
         self.imap_command("STARTTLS", "answer to STARTTLS", &mut |_| {})
             .await
     }
 
-    /// Says a command, and shows each line of what comes back, which must end well.
+    /// Sends a command and passes on each line of the response, which must be OK.
     async fn imap_command(
         &mut self,
         command: &str,
@@ -209,14 +207,14 @@ impl Dialogue<'_> {
         }
     }
 
-    /// `awaited`: what is to come back.
+    /// `awaited`: the expected reply, for causes.
     async fn say(&mut self, line: &str, awaited: &'static str) -> Result<(), Failure> {
         self.awaited = awaited;
         let said = self.socket.write_all(line.as_bytes()).await;
         said.map_err(|error| broken(&error))
     }
 
-    /// The next line, without its end.
+    /// Reads the next line, without its end.
     async fn line(&mut self) -> Result<Vec<u8>, Failure> {
         let mut chunk = [0; 1024];
         loop {
@@ -237,8 +235,8 @@ impl Dialogue<'_> {
         }
     }
 
-    /// Nothing may come before TLS does: it would be taken for what the server said under it
-    /// (CVE-2011-0411). What comes a moment later is in the handshake's way, and fails it.
+    /// Fails if data came before TLS: they would be taken for data under TLS (CVE-2011-0411). Data that come
+    /// later break the handshake.
     fn nothing_more(&self) -> Result<(), Failure> {
         let waiting = match self.socket.get_ref().peek(&mut [0]) {
             Ok(waiting) => waiting > 0,
@@ -264,7 +262,7 @@ impl Dialogue<'_> {
     }
 }
 
-/// This machine's name where it is a full one: to a server that doesn't take an address.
+/// This machine's name if it is fully qualified, for servers that refuse address literals.
 fn own_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim_ascii().to_owned();

@@ -1,4 +1,4 @@
-//! The TCP check: a connection, and what is said over it.
+//! TCP checks: a connection and a dialogue.
 
 use super::connect::Target;
 use super::deadline::Deadline;
@@ -8,7 +8,7 @@ use crate::monitor::site::outcome::{Outcome, Phases};
 use crate::monitor::site::{Site, TcpCheck};
 use std::net::SocketAddr;
 
-/// One TCP check. The clock starts here.
+/// Checks once. The timeout starts now.
 pub(super) async fn run(client: &Client, site: &Site, check: &TcpCheck) -> Outcome {
     let deadline = Deadline::new(site.timeout);
     let target = Target {
@@ -24,7 +24,7 @@ pub(super) async fn run(client: &Client, site: &Site, check: &TcpCheck) -> Outco
     outcome(connection.address, connection.phases(), dialogue, deadline)
 }
 
-/// What a talk with `address` was worth. `phases`: what had been measured before it.
+/// The outcome of a dialogue with `address`. `phases`: measured before it.
 pub(super) fn outcome(
     address: SocketAddr,
     phases: Phases,

@@ -1,4 +1,4 @@
-//! The TLS check: a handshake, and what is said over it.
+//! TLS checks: a handshake and a dialogue.
 
 use super::connect::CheckFailure;
 use super::deadline::Deadline;
@@ -14,11 +14,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// One TLS check. The clock starts here.
+/// Checks once. The timeout starts now.
 pub(super) async fn run(client: &Client, site: &Site, check: &TlsCheck) -> Outcome {
     let deadline = Deadline::new(site.timeout);
     let established = match establish(client, check, deadline, None).await {
-        // Another chain than the last time: what the whole bundle says counts.
+        // The chain may have changed since the root was learnt: verify it with the whole bundle.
         Err(HandshakeFailure { learnt, .. }) if learnt.is_some() => {
             establish(client, check, deadline, learnt).await
         }
@@ -36,10 +36,10 @@ pub(super) async fn run(client: &Client, site: &Site, check: &TlsCheck) -> Outco
     }
 }
 
-/// Why there is no session.
+/// Why no session was established.
 struct HandshakeFailure {
     failed: CheckFailure,
-    /// It was the learnt root alone that didn't verify the server.
+    /// Only the learnt root failed to verify the server.
     learnt: Option<Box<Trust>>,
 }
 
@@ -52,7 +52,7 @@ impl From<CheckFailure> for HandshakeFailure {
     }
 }
 
-/// A session, where to, and what it took. `distrusted`: what has just failed the server.
+/// Establishes a session. `distrusted`: the learnt root that has just failed to verify the server.
 async fn establish(
     client: &Client,
     check: &TlsCheck,
@@ -112,7 +112,7 @@ async fn refused(refusal: &Refusal, check: &TlsCheck, address: SocketAddr) -> Fa
     Failure::new(kind, detail)
 }
 
-/// A session that failed: by what TLS says, or with its connection.
+/// The failure of a session, by its TLS error or by its connection's.
 fn session_broken(error: &io::Error) -> Failure {
     use rustls::Error as E;
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
@@ -121,7 +121,7 @@ fn session_broken(error: &io::Error) -> Failure {
             WANTS_CERTIFICATE.to_owned()
         }
         Some(E::AlertReceived(alert)) => format!("server sent TLS alert {alert:?}"),
-        // Too much of what can't be taken yet: rustls' own bound, not the socket's.
+        // rustls buffers too much data: an error of its own, not of the socket.
         None if error.kind() != io::ErrorKind::InvalidData => return broken(error),
         _ => "server broke the TLS protocol".to_owned(),
     };

@@ -1,4 +1,4 @@
-//! Why a TLS handshake came to nothing, in words for the user.
+//! Explains why a TLS handshake failed.
 
 use super::wire::legacy_hello::{ALERT, ANSWER_NEEDED, accepted, hello, is_handshake};
 use crate::http::{ClientCertificateWanted, Peer};
@@ -15,11 +15,11 @@ use std::time::Duration;
 use webpki::Error as PathError;
 
 pub(super) const WANTS_CERTIFICATE: &str = "server wants a client certificate";
-/// A server that knows old suites answers a hello with them at once.
+/// Servers that support legacy suites answer such a hello at once.
 const LEGACY_WITHIN: Duration = Duration::from_millis(500);
 
-/// [`handshake_cause`] of a handshake with the server at `address`; one that refused every offer is
-/// asked whether it would take an old one.
+/// Like [`handshake_cause`] for a handshake with the server at `address`. A server that refused every
+/// offer gets another hello that tells whether it supports legacy suites only.
 pub(super) async fn refused_hello(error: &io::Error, address: SocketAddr, host: &str) -> String {
     use rustls::Error::{AlertReceived, PeerIncompatible};
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
@@ -36,15 +36,15 @@ pub(super) async fn refused_hello(error: &io::Error, address: SocketAddr, host: 
     handshake_cause(error)
 }
 
-/// The version in which the server answers a hello with legacy suites alone, if it does.
+/// Returns the version in which the server accepts a hello with legacy suites only.
 async fn legacy_version(address: SocketAddr, host: &str) -> io::Result<Option<u16>> {
-    // Nor does an address with its interface.
+    // SNI takes no IP address, with or without an interface.
     let is_name = |host: &&str| !host.contains('%') && host.parse::<IpAddr>().is_err();
     let name = Some(host).filter(is_name);
     let mut stream = Async::<TcpStream>::connect(address).await?;
     stream.write_all(&hello(name)).await?;
     let mut answer = [0; ANSWER_NEEDED];
-    // An alert is shorter.
+    // Shorter answers are alerts.
     let (first, rest) = answer.split_at_mut(ALERT);
     stream.read_exact(first).await?;
     if is_handshake(first) {
@@ -66,7 +66,7 @@ pub(super) fn handshake_cause(error: &io::Error) -> String {
         }
         Some(E::AlertReceived(alert)) => format!("server sent alert {alert:?}"),
         Some(E::PeerIncompatible(_)) => "no TLS version or cipher in common".to_owned(),
-        // The certificate was accepted: this is about what the server signed with its key.
+        // The certificate was accepted; the signature with its key was not.
         Some(E::InvalidCertificate(_)) => {
             "server's signature cannot be verified (an RSA key under 2048 bits?)".to_owned()
         }
@@ -80,7 +80,7 @@ pub(super) fn handshake_cause(error: &io::Error) -> String {
     format!("TLS handshake failed: {why}")
 }
 
-/// `None` when this time it was trusted.
+/// `None` if the certificate is trusted this time.
 pub(super) fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind, String)> {
     use CertificateError as E;
     use FailureKind::{Tls, Untrusted};
@@ -114,7 +114,7 @@ pub(super) fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind,
     })
 }
 
-/// What webpki refuses that has no name in rustls.
+/// Errors of webpki that have no counterpart in rustls.
 fn path_cause(error: Option<&PathError>) -> &'static str {
     use PathError as E;
     match error {
@@ -138,7 +138,7 @@ fn path_cause(error: Option<&PathError>) -> &'static str {
     }
 }
 
-/// rustls lists them as `DnsName("a.example")` and `IpAddress(1.2.3.4)`.
+/// rustls prints names as `DnsName("a.example")` and `IpAddress(1.2.3.4)`.
 fn names(presented: &[String], host: &str) -> String {
     let plain = |name: &String| {
         let inner = name
@@ -155,7 +155,7 @@ fn names(presented: &[String], host: &str) -> String {
     format!("certificate is for {whose}, not for {host}")
 }
 
-/// `3 days`, roughly.
+/// `3 days`, rounded.
 fn span(from: UnixTime, to: UnixTime) -> String {
     let seconds = to.as_secs().saturating_sub(from.as_secs());
     let (number, unit) = match seconds {

@@ -1,9 +1,9 @@
-//! What programs leave behind: descendants whose parents have ended become children of ours
-//! (PR_SET_CHILD_SUBREAPER in prctl(2)), and are ended and waited for.
+//! Ends descendants of programs: those whose parents have ended become children of this process
+//! (PR_SET_CHILD_SUBREAPER in prctl(2)), and are killed and reaped.
 //!
-//! Which program such a child came from is not known. It is ended when it is older than every program
-//! that runs now; programs run for a bounded time. It is never waited for by `waitpid(-1)`, which would
-//! take the programs' own statuses from async-process.
+//! It is unknown which program such a child came from. It is killed once it is older than every running
+//! program; the run time of programs is limited. `waitpid(-1)` is not used, as it would take the programs'
+//! own exit statuses from async-process.
 
 use crate::lock::lock;
 use crate::timer::Timer;
@@ -18,33 +18,33 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// When the programs of now began.
+/// Start times of the running programs.
 static RUNNING: Mutex<Vec<Ticks>> = Mutex::new(Vec::new());
-/// When the first one did: what was there before is none of ours, and stays.
+/// Start time of the first program: older children are not from programs, and are spared.
 static FIRST: OnceLock<Ticks> = OnceLock::new();
-/// The last look at all processes, and none within a second of it while programs run.
+/// Time of the last scan of all processes. While programs run there is at most one per second.
 static LOOKED: Mutex<Option<Instant>> = Mutex::new(None);
 const PAUSE: Duration = Duration::from_secs(1);
-/// Looks after the end of a program, and what is between them; what is left then is seen after the next.
+/// Maximum number of scans after the end of a program; the next program's scans find what is left.
 const LOOKS: u32 = 20;
 
-/// As `/proc/PID/stat` counts the time since the boot.
+/// Time since the boot as in `/proc/PID/stat`.
 type Ticks = u64;
 
 fn now() -> Ticks {
     let time = clock_gettime(ClockId::Boottime);
-    // USER_HZ, on all machines that we are built for.
+    // USER_HZ is 100 on all supported machines.
     time.tv_sec as u64 * 100 + time.tv_nsec as u64 / 10_000_000
 }
 
-/// A program that is about to start, runs, or has not been waited for.
+/// A program from before its start until it is reaped.
 pub struct Running(Ticks);
 
 impl Running {
     pub fn begin() -> Running {
         let began = now();
         FIRST.get_or_init(|| {
-            // Refused by kernels before 3.4: then what leaves its group is left alone.
+            // Kernels before 3.4 refuse: there, processes that leave the process group are not killed.
             let _ = set_child_subreaper(Some(getpid()));
             close_on_exec();
             began
@@ -63,7 +63,7 @@ impl Drop for Running {
     }
 }
 
-/// Of the descriptors that we were started with, too.
+/// Sets the flag on inherited descriptors, too.
 fn close_on_exec() {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else {
         return;
@@ -71,13 +71,13 @@ fn close_on_exec() {
     let numbers = entries.flatten();
     for number in numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
         if number > 2 {
-            // SAFETY: a flag of a descriptor, and all of ours have it (fcntl(2)).
+            // SAFETY: sets a flag that our own descriptors have anyway (fcntl(2)).
             unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
     }
 }
 
-/// Ends what the programs that have ended left behind.
+/// Kills what ended programs left behind.
 pub async fn end() {
     for look in 1..=LOOKS {
         if !look_once() {
@@ -87,7 +87,7 @@ pub async fn end() {
     }
 }
 
-/// At our own end: programs that still run, and all that was left behind.
+/// Kills running programs and what was left behind, when the agent ends.
 pub fn end_all() {
     let Some(&first) = FIRST.get() else {
         return;
@@ -102,12 +102,12 @@ pub fn end_all() {
             let _ = kill_process(pid, Signal::KILL);
             let _ = waitpid(Some(pid), WaitOptions::NOHANG);
         }
-        // What these have started is ours when they are gone.
+        // Their children become ours when they have ended.
         thread::sleep(Duration::from_millis(2) * look);
     }
 }
 
-/// Whether another look is needed.
+/// Scans once. Returns whether another scan is needed.
 fn look_once() -> bool {
     let children = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     if waitid(WaitId::All, children).err() == Some(Errno::CHILD) {
@@ -126,7 +126,7 @@ fn look_once() -> bool {
             continue;
         }
         found = true;
-        // What is as young as this look may be a program that started meanwhile.
+        // A child as young as this scan may be a program that has just started.
         if began < started {
             let _ = kill_process(pid, Signal::KILL);
             let _ = waitpid(Some(pid), WaitOptions::NOHANG);
@@ -138,7 +138,7 @@ fn look_once() -> bool {
     found
 }
 
-/// All of them, with when they began.
+/// Returns all children with their start times.
 fn children_of_ours() -> Vec<(Pid, Ticks)> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -155,7 +155,7 @@ fn children_of_ours() -> Vec<(Pid, Ticks)> {
         .collect()
 }
 
-/// `/proc/PID/stat`: the parent and the beginning of a process, whose name may have any byte in it.
+/// Parses the parent and the start time in `/proc/PID/stat`. The name may contain any byte.
 fn parent(stat: &[u8]) -> Option<(i32, Ticks)> {
     let close = stat.iter().rposition(|&b| b == b')')?;
     let mut words = std::str::from_utf8(stat.get(close + 2..)?).ok()?.split(' ');

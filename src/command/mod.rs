@@ -1,8 +1,8 @@
-//! Programs that the configuration names: started, bounded, and ended with all that they started.
+//! Runs programs that the configuration names, with limits, and ends them with all their descendants.
 //!
-//! Each has a process group of its own, an empty stdin, an environment that is made for it, and no
-//! descriptor of ours: all that we open are closed by exec(2), and those that we were started with are
-//! made so. No shell is between, unless it is the program.
+//! Each gets its own process group, an empty stdin, a defined environment, and none of our descriptors: those
+//! we open are closed by exec(2), and inherited ones are flagged so that they are, too. There is no shell in
+//! between.
 
 mod descendants;
 mod program;
@@ -28,65 +28,64 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What is kept of stdout, and of stderr, in bytes; the rest is read and dropped.
+/// Bytes kept of stdout and of stderr; the rest is read and dropped.
 const KEPT: usize = 4096;
-/// What a pipe holds at most, in bytes (pipe(7), `pipe-max-size`).
+/// Maximum bytes in a pipe (pipe(7), `pipe-max-size`).
 const LARGEST_PIPE: usize = 1024 * 1024;
-/// From SIGTERM to SIGKILL.
+/// Time from SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);
-/// After SIGKILL: what a file system holds up takes longer, and is left to a thread.
+/// Time limit after SIGKILL. A process that is blocked in a file system is left to a thread.
 const DYING: Duration = Duration::from_secs(2);
-/// Without a `PATH` of our own (environ(7) names none).
+/// Used if our own environment has no `PATH` (environ(7) has no default).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Of our own environment a program has these alone.
+/// The variables of our own environment that programs inherit.
 const PASSED_ON: [&str; 3] = ["PATH", "TZ", "LANG"];
 
-/// Programs at once, and permits for them.
+/// Maximum number of concurrent programs, and their permits.
 static PERMITS: Mutex<Option<(usize, Arc<Semaphore>)>> = Mutex::new(None);
-/// Before [`allow`] has said how many.
+/// Maximum number until [`allow`] is called.
 const DEFAULT_PERMITS: usize = 2;
 
 /// A program to run.
 pub struct Command {
-    /// The absolute path of the program, then its arguments, which every user of this machine can
-    /// see.
+    /// The absolute path of the program and its arguments, which every user of this machine can see.
     pub command: Vec<String>,
-    /// Of its environment what isn't `PATH`, `TZ` or `LANG`; or those, in place of ours.
+    /// Additional environment variables; they replace `PATH`, `TZ` and `LANG`.
     pub env: Vec<(String, String)>,
-    /// From its start: then its process group gets SIGTERM, and half a second later SIGKILL.
+    /// Runs from the start. Then the process group gets SIGTERM, and half a second later SIGKILL.
     pub timeout: Duration,
     pub keep: Keep,
 }
 
-/// Which 4 KiB are kept of what a program prints to stdout, and to stderr.
+/// Which [`KEPT`] bytes of stdout and stderr are returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     First,
     Last,
 }
 
-/// What became of a program.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
     pub end: End,
-    /// The 4 KiB of each that were to be kept, as they are: nothing in them is printable by itself.
+    /// Kept output, unmodified: may contain unprintable bytes.
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
-    /// From the start to the end of the program itself; waiting for a permit is not counted.
+    /// Run time of the program itself, without the wait for a permit.
     pub took: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With this exit code.
+    /// Exited with this code.
     Exited(i32),
-    /// By this signal, which wasn't ours.
+    /// Killed by this signal, which was not ours.
     Signal(i32),
     TimedOut,
     NotStarted(NotStarted),
 }
 
-/// So many programs run at once, from now on. Those that run already count by the number before.
+/// Sets the maximum number of concurrent programs. Those that run already do not count.
 pub fn allow(most: usize) {
     let mut permits = lock(&PERMITS);
     if permits.as_ref().is_none_or(|(now, _)| *now != most) {
@@ -103,11 +102,11 @@ async fn permit() -> SemaphoreGuardArc {
     semaphore.acquire_arc().await
 }
 
-/// Runs it, once there is a permit. When it has ended, nothing of what it started is left, but for
-/// what the kernel can't end yet: that keeps the permit. Dropped meanwhile, it is ended.
+/// Runs the program once there is a permit. When it has ended, its descendants are killed, too; those that
+/// the kernel cannot end yet keep the permit. Dropping the future kills the program.
 pub async fn run(command: Command) -> Report {
     let permit = permit().await;
-    // Otherwise async-process makes a thread, and panics where there is no room for one.
+    // Without a driver async-process starts a thread, and panics if that fails.
     let reaper = async { match driver().await {} };
     let run = Box::pin(run_with_permit(command, permit));
     reaper.or(run).await
@@ -127,7 +126,7 @@ async fn run_with_permit(command: Command, permit: SemaphoreGuardArc) -> Report 
     let started = match started {
         Ok(started) => started,
         Err(why) => {
-            // async-process forgets a child that it has no descriptor to wait with.
+            // async-process forgets a child for which it has no descriptor.
             descendants::end().await;
             return Report {
                 end: End::NotStarted(why),
@@ -140,7 +139,7 @@ async fn run_with_permit(command: Command, permit: SemaphoreGuardArc) -> Report 
     started.watch(start, due).await
 }
 
-/// A program that runs.
+/// A running program.
 struct Started {
     child: Child,
     group: Group,
@@ -151,14 +150,14 @@ struct Started {
 }
 
 impl Started {
-    /// Blocks, in a file system that hangs for as long as that does.
+    /// Blocks as long as the file system hangs.
     fn new(
         command: &Command,
         running: Running,
         permit: SemaphoreGuardArc,
     ) -> Result<Started, NotStarted> {
         let (written, arguments) = command.command.split_first().ok_or(NotStarted::Missing)?;
-        // What was looked at is what is run; the program sees the name that the user gave it.
+        // Runs the file that was checked; the program sees the name in the configuration.
         let mut run = std::process::Command::new(resolve(Path::new(written), None)?);
         run.arg0(written).args(arguments);
         run.process_group(0).current_dir("/").env_clear();
@@ -192,10 +191,10 @@ impl Started {
             status = self.status(Instant::now() + GRACE).await;
         }
         let took = start.elapsed();
-        // Whatever of the group is left.
+        // Kills the rest of the group.
         self.group.signal(Signal::KILL);
         if status.is_none() {
-            // It may have gone into another group.
+            // It may have joined another group.
             let _ = self.child.kill();
             status = self.status(Instant::now() + DYING).await;
         }
@@ -224,7 +223,7 @@ impl Started {
         }
     }
 
-    /// Its end; `None`: not by then. What it prints is read meanwhile.
+    /// Waits for the end until `by`, reading the output meanwhile; `None` after that.
     async fn status(&mut self, by: Instant) -> Option<io::Result<ExitStatus>> {
         let status = self.child.status();
         let reads = async {
@@ -235,12 +234,12 @@ impl Started {
     }
 }
 
-/// Waits on a thread for what SIGKILL has not ended yet, and keeps what it holds until then.
+/// Waits on a thread for a process that SIGKILL has not ended yet, and holds `held` until then.
 fn leave(mut child: Child, held: impl Send + 'static) {
     let wait = move || {
         let _ = timer::block_on(child.status());
     };
-    // Without a thread the child is left to async-process.
+    // Without a thread, async-process reaps the child.
     let _ = spawn("command", Box::new(wait), held);
 }
 
@@ -253,7 +252,7 @@ impl End {
     }
 }
 
-/// A process group with what is left of it, while it is known to be ours.
+/// A process group, as long as it is certain that the number is still ours.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -264,7 +263,7 @@ impl Group {
     }
 }
 
-/// The program was not waited for.
+/// The program was not reaped.
 impl Drop for Group {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
@@ -273,7 +272,7 @@ impl Drop for Group {
 
 type Source = Box<dyn AsyncRead + Send + Unpin>;
 
-/// What a program prints.
+/// A pipe for output.
 struct Pipe {
     from: Option<Source>,
     kept: Vec<u8>,
@@ -290,14 +289,14 @@ impl Pipe {
     async fn read(&mut self) {
         while self.from.is_some() {
             if self.kept.len() == KEPT {
-                // A flood waits for us, not we for it.
+                // A program that floods the pipe waits for us.
                 Timer::after(Duration::from_millis(1)).await;
             }
             self.read_once().await;
         }
     }
 
-    /// Reads what stands in the pipe still: others may hold it open, and write on.
+    /// Reads the rest in the pipe, which descendants may keep open and write to.
     async fn read_rest(&mut self) {
         for _ in 0..LARGEST_PIPE / KEPT {
             self.read_once().await;

@@ -1,4 +1,4 @@
-//! Whether a program may be run: it is there, and no other user can put another in its place.
+//! Checks that a program exists and that no other user can replace it.
 
 use crate::machine;
 use crate::monitor::site::outcome::LocalFault;
@@ -8,22 +8,22 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Why a program did not run.
+/// Why a program was not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotStarted {
     Missing,
-    /// It is no program, not for this machine, or may not be executed here.
+    /// Not a program, for another architecture, or not executable for this user.
     NotExecutable,
-    /// Other users can write this: the program itself, or a directory above it.
+    /// Other users can write to this path: the program or a directory above it.
     Exposed(PathBuf),
-    /// The file system does not answer.
+    /// The file system does not respond.
     Hangs,
-    /// This machine has no room for one more process.
+    /// This machine lacks a resource for another process.
     Lacking(LocalFault),
 }
 
 impl NotStarted {
-    /// What is wrong, as what follows the program's name.
+    /// Describes the reason, to follow the program's name.
     pub fn text(&self) -> String {
         match self {
             NotStarted::Missing => "does not exist".to_owned(),
@@ -40,12 +40,12 @@ impl NotStarted {
     }
 }
 
-/// Where `program` leads to, of which it is then known that it may be run. `owner`: what is this
-/// user's is as good as our own. Blocks.
+/// Resolves links in `program` and checks that it may be run. `owner`: a user that is trusted like our own.
+/// Blocks.
 ///
 /// # Errors
 ///
-/// Why it may not.
+/// Why it may not be run.
 pub fn resolve(program: &Path, owner: Option<u32>) -> Result<PathBuf, NotStarted> {
     let real = fs::canonicalize(program).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => NotStarted::Missing,
@@ -61,8 +61,8 @@ pub fn resolve(program: &Path, owner: Option<u32>) -> Result<PathBuf, NotStarted
     }
 }
 
-/// The part of `real`, a path without links, that users other than root and our own can write. In a
-/// sticky directory they can't replace what isn't theirs (unlink(2)).
+/// Returns the part of `real`, a path without links, to which users other than root, us and `owner` can
+/// write. In a sticky directory they cannot replace files of others (unlink(2)).
 fn exposed(real: &Path, owner: Option<u32>) -> Option<&Path> {
     let own = rustix::process::geteuid().as_raw();
     let is_safe = |path: &&Path| {

@@ -1,16 +1,16 @@
-//! Hostile programs. Each test is a process of its own: the runner ends every child of its process
-//! that it finds, those of other tests too.
+//! Hostile programs. Each test is a process of its own, as the runner kills all children of its process,
+//! those of other tests included.
 
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-/// Set in the process of one test.
+/// Set in the process of a single test.
 const ALONE: &str = "SITEMON_TEST_ALONE";
 const LONG: Duration = Duration::from_secs(60);
 
-/// Runs `test`, which is the one of this name, in a process of its own.
+/// Runs `test`, whose name this is, in a process of its own.
 #[track_caller]
 fn alone(name: &str, test: impl Future<Output = ()>) {
     if std::env::var_os(ALONE).is_some() {
@@ -44,7 +44,7 @@ async fn shell(script: &str, timeout: Duration) -> Report {
     run(command(&["/bin/sh", "-c", script], timeout)).await
 }
 
-/// Processes of which we are the parent, zombies too.
+/// Our children, including zombies.
 fn children() -> Vec<String> {
     let own = std::process::id().to_string();
     let entries = fs::read_dir("/proc").expect("is there").flatten();
@@ -64,8 +64,8 @@ fn nothing_is_left() {
 #[test]
 fn it_gets_an_empty_stdin_and_no_descriptor_of_ours() {
     alone("it_gets_an_empty_stdin_and_no_descriptor_of_ours", async {
-        // As an init system may leave them open.
-        // SAFETY: a number that is asked for (fcntl(2)).
+        // Init systems may leave descriptors open.
+        // SAFETY: duplicates a descriptor (fcntl(2)).
         let inherited = unsafe { libc::fcntl(1, libc::F_DUPFD, 50) };
         assert!(inherited >= 50);
         let _file = fs::File::open("/etc/passwd").expect("is there");
@@ -101,7 +101,7 @@ fn of_a_flood_the_beginning_is_kept() {
         assert_eq!(report.end, End::Exited(3));
         assert!(report.stdout.starts_with(b"y\ny\n"));
         assert_eq!((report.stdout.len(), report.stderr.len()), (KEPT, KEPT));
-        // Without an end, it has one all the same.
+        // Endless output.
         let report = shell("yes", Duration::from_millis(300)).await;
         assert_eq!((report.end, report.stdout.len()), (End::TimedOut, KEPT));
         nothing_is_left();
@@ -134,14 +134,14 @@ fn at_the_timeout_the_whole_group_ends() {
         assert_eq!(report.stdout, b"first\n");
         assert!(report.took >= short && report.took < LONG);
         nothing_is_left();
-        // With time for its last words.
+        // With time to clean up.
         let tidy = "trap 'echo last; exit 0' TERM; sleep 60 & wait";
         let report = shell(tidy, short).await;
         assert_eq!(
             (report.end, report.stdout),
             (End::TimedOut, b"last\n".to_vec())
         );
-        // Stopped, and in a group that isn't its own.
+        // Stopped, and in another group.
         let report = shell("kill -STOP $$; sleep 60", short).await;
         assert_eq!(report.end, End::TimedOut);
         nothing_is_left();
@@ -152,11 +152,11 @@ fn at_the_timeout_the_whole_group_ends() {
 fn what_it_leaves_behind_ends_with_it() {
     alone("what_it_leaves_behind_ends_with_it", async {
         for script in [
-            // In its group, and with its pipes.
+            // In its group, holding its pipes.
             "sleep 61 & echo up",
             // A daemon: another session, and a parent that has ended.
             "setsid sh -c 'setsid sleep 62 >/dev/null 2>&1 & setsid sleep 63 &'; echo up",
-            // A family that goes down from parent to child.
+            // Processes that end from parent to child.
             "setsid sh -c 'sh -c \"sleep 64; true\"; true' & echo up",
         ] {
             let report = shell(script, LONG).await;
@@ -188,7 +188,7 @@ fn children_that_were_there_before_stay() {
             .arg("67")
             .spawn()
             .expect("a process");
-        // Time goes by in hundredths of a second there.
+        // Start times have a resolution of 10 ms.
         Timer::after(Duration::from_millis(30)).await;
         assert_eq!(shell("sleep 68 &", LONG).await.end, End::Exited(0));
         assert_eq!(children().len(), 1);
@@ -226,7 +226,7 @@ fn what_cannot_be_run_says_why() {
             path
         };
         let script = b"#!/bin/sh\nexit 0\n";
-        // An ELF file for a machine that is none (elf(5)).
+        // An ELF file for an unknown machine (elf(5)).
         let mut foreign = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xff\xff".to_vec();
         foreign.resize(4096, 0);
         let good = file("good", script, 0o755);
@@ -266,7 +266,7 @@ fn what_cannot_be_run_says_why() {
         ] {
             assert_eq!(end(&path).await, End::NotStarted(why), "{}", path.display());
         }
-        // Only its owner replaces what is in a directory like /tmp.
+        // In a directory like /tmp only the owner can replace a file.
         fs::set_permissions(&exposed, mode(0o1777)).expect("a mode");
         assert_eq!(end(&link).await, End::Exited(0));
         nothing_is_left();
@@ -281,7 +281,7 @@ fn what_is_not_waited_for_ends() {
             shell("sleep 69 & sleep 70", LONG),
         );
         assert!(cut.await.is_none());
-        // The next one finds what is left.
+        // The next run kills what is left.
         assert_eq!(shell("exit 0", LONG).await.end, End::Exited(0));
         nothing_is_left();
     });

@@ -1,4 +1,4 @@
-//! `[[action]]`: what may be done about an outage.
+//! `[[action]]`: remediation of an outage.
 
 use super::error::MistakeList;
 use super::notify::{self, Targets};
@@ -23,20 +23,20 @@ pub struct Action {
     pub task: Task,
 }
 
-/// What a run of an action does.
+/// The task of an action.
 #[derive(Clone, Debug)]
 pub enum Task {
     Request(Request),
-    /// A program by its absolute path, and its arguments.
+    /// The absolute path of a program, and its arguments.
     Command(Vec<String>),
     /// Wake-on-LAN: the MAC address.
     Wake([u8; 6]),
 }
 
-/// All but the origin and the method may hold secrets.
+/// A request. All but the origin and the method may be secret.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Scheme and host, which is all of the URL that may be shown.
+    /// Scheme and host, the only part of the URL that may be shown.
     pub origin: String,
     pub url: Secret,
     pub method: String,
@@ -44,14 +44,14 @@ pub struct Request {
     pub body: Option<Secret>,
 }
 
-/// What an action may be for.
+/// What actions may refer to.
 pub struct Scope<'a> {
     pub targets: &'a Targets,
     pub sites: &'a [Option<Arc<Site>>],
     pub telegram: Option<&'a Telegram>,
-    /// Our own connection is looked at.
+    /// The uplink is probed.
     pub uplink: bool,
-    /// The agent's directory.
+    /// The agent's state directory.
     pub state: Option<&'a Path>,
 }
 
@@ -60,7 +60,8 @@ const ADVICE: exec::Advice = exec::Advice {
     secret: "let the program read it",
 };
 
-/// One `[[action]]`; `None` where a mistake is recorded. `names`: of those before it.
+/// Reads one `[[action]]`. Returns `None` after a mistake, which is recorded. `names`: those of the
+/// actions before it.
 pub fn read(
     mut table: Table,
     scope: &Scope,
@@ -147,7 +148,7 @@ pub fn read(
     Some(Action { remediation, task })
 }
 
-/// No group sees the action in which every member may command.
+/// No group in which all members may give commands sees the action.
 fn members_only(remediation: &Remediation, scope: &Scope) -> bool {
     let Some(telegram) = scope.telegram.filter(|telegram| telegram.users.is_none()) else {
         return true;
@@ -161,7 +162,7 @@ fn members_only(remediation: &Remediation, scope: &Scope) -> bool {
     !groups.into_iter().any(|chat| seen_in(*chat))
 }
 
-/// The one of the three that is given.
+/// Reads the task: exactly one of the three keys must be given.
 fn task(
     request: Entry<Request>,
     command: Entry<Vec<String>>,
@@ -241,8 +242,8 @@ fn when(text: &str) -> Result<When, String> {
     }
 }
 
-/// Six bytes in hexadecimal with colons or hyphens between them, of one station: the lowest bit of the
-/// first is that of groups (IEEE 802).
+/// Parses six hexadecimal bytes with colons or hyphens between them. Rejects multicast addresses: the
+/// lowest bit of the first byte is set (IEEE 802).
 fn mac(text: &str) -> Result<[u8; 6], String> {
     let form = || {
         let form = "must be a MAC address such as \"aa:bb:cc:dd:ee:ff\"";
@@ -268,7 +269,7 @@ fn mac(text: &str) -> Result<[u8; 6], String> {
     Ok(mac)
 }
 
-/// Within a span of a minute to ten thousand days, once to a hundred times.
+/// Parses 1 to 100 runs within a minute to 10,000 days.
 fn limit(text: &str) -> Result<Limit, String> {
     let form = || {
         let form = "must be a number of runs and a time such as \"2 per 6h\"";
@@ -287,7 +288,7 @@ fn limit(text: &str) -> Result<Limit, String> {
     Ok(Limit { runs, within })
 }
 
-/// As the file has it.
+/// Formats the limit as in the file.
 pub fn limit_text(limit: Limit) -> String {
     format!(
         "{} per {}",
@@ -296,7 +297,7 @@ pub fn limit_text(limit: Limit) -> String {
     )
 }
 
-/// As the file has it.
+/// Formats `when` as in the file.
 pub fn when_text(when: When) -> &'static str {
     match when {
         When::Down => "down",
@@ -304,7 +305,7 @@ pub fn when_text(when: When) -> &'static str {
     }
 }
 
-/// What it does, without secrets.
+/// Describes the task without secrets.
 pub fn task_text(task: &Task) -> String {
     match task {
         Task::Request(request) => format!("{} {}/***", request.method, request.origin),

@@ -1,5 +1,5 @@
-//! URLs of sites, of the Bot API and of other servers, which no error quotes: they may hold a
-//! secret. And the addresses of the uplink, which hold none.
+//! Parses URLs of sites, of the Bot API and of other servers, which errors do not quote as they may hold
+//! secrets, and the addresses of the uplink's probes, which hold none.
 
 use super::Target;
 use super::endpoint::{self, Question};
@@ -19,29 +19,29 @@ const HTTP_FORM: &str = "must begin with http:// or https://";
 const SITE_FORM: &str =
     "must begin with http://, https://, tcp://, tls://, dns://, icmp://, host:, exec: or push:";
 
-/// What a site's URL says.
+/// A parsed URL of a site.
 pub enum Address {
     Http {
         /// Normalised, without credentials, fragment and zone.
         url: String,
         zone: Option<String>,
-        /// The credentials that stood in it, decoded.
+        /// The decoded credentials of the URL.
         auth: Option<Auth>,
     },
     Tcp(Target),
     Tls(Target, Option<StartTls>),
     Dns(Question),
-    /// A name, or an address without brackets.
+    /// A host name, or an IP address without brackets.
     Icmp(String),
     Host(HostCheck),
-    /// The program stands in `command`.
+    /// The program is in `command`.
     Exec,
-    /// A job reports.
+    /// A job reports to us.
     Push,
 }
 
 impl Address {
-    /// The host that is connected to, without brackets; `None` = the system's resolvers, or this machine.
+    /// The host to connect to, without brackets; `None` = the system's resolvers, or this machine.
     pub fn host(&self) -> Option<&str> {
         match self {
             Address::Http { url, .. } => Some(host_of(url)),
@@ -53,7 +53,7 @@ impl Address {
     }
 }
 
-/// Of a URL that is normalised and has no credentials.
+/// Returns the host of a normalised URL without credentials.
 fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
@@ -63,8 +63,8 @@ fn host_of(url: &str) -> &str {
     }
 }
 
-/// Reads `filled`, a site's URL with its variables filled in. `written` is how the file has it,
-/// the only one that an error may quote from.
+/// Parses `filled`, a site's URL after its variables were replaced. Errors quote from `written` only, the
+/// text of the file.
 pub fn site(written: &str, filled: &str) -> Result<Address, String> {
     let Some(scheme) = Scheme::of(filled) else {
         return Err(format!("{SITE_FORM}{}", remedy(written)));
@@ -92,7 +92,7 @@ pub fn site(written: &str, filled: &str) -> Result<Address, String> {
     }
 }
 
-/// What to say of a scheme that no site has.
+/// Suggests what to do about an unknown scheme.
 fn remedy(written: &str) -> String {
     let Some((scheme, _)) = written.split_once("://").filter(|(s, _)| is_scheme(s)) else {
         return String::new();
@@ -130,7 +130,7 @@ fn http(written: &str, filled: &str) -> Result<Address, String> {
     })
 }
 
-/// Reads the base URL of a server; the result has no slash at its end.
+/// Parses the base URL of a server, and removes trailing slashes.
 pub fn base(text: &str) -> Result<String, String> {
     let url = http_url(text, text)?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -142,7 +142,7 @@ pub fn base(text: &str) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Reads an `http:` or `https:` URL as [`site`] does, but it has nowhere to put credentials.
+/// Parses an `http:` or `https:` URL like [`site`], but rejects credentials.
 pub fn page(written: &str, filled: &str) -> Result<String, String> {
     let mut url = http_url(written, filled)?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -152,9 +152,9 @@ pub fn page(written: &str, filled: &str) -> Result<String, String> {
     Ok(url.into())
 }
 
-/// The host to which an `http:` URL goes by lines of others, where what it carries can be read: not
-/// this machine, not a private address and not a name that is reserved for local networks. A
-/// single-label name may be looked up anywhere.
+/// Returns the host of an `http:` URL whose traffic crosses public networks unencrypted: not this
+/// machine, not a private address and not a name reserved for local networks. A single-label name may
+/// resolve to any address.
 pub fn open_way(url: &str) -> Option<String> {
     const LOCAL: [&str; 5] = ["localhost", "local", "lan", "internal", "home.arpa"];
     let url = Url::parse(url).ok().filter(|url| url.scheme() == "http")?;
@@ -172,8 +172,7 @@ pub fn open_way(url: &str) -> Option<String> {
     (!near).then(|| url.host_str().unwrap_or_default().to_owned())
 }
 
-/// Reads `tcp://HOST:PORT`. It holds no secret, so that the error quotes it, but for what a URL of
-/// another kind would have in it.
+/// Parses `tcp://HOST:PORT`. Errors quote it, except for parts that may be secret in other URLs.
 pub fn target(text: &str) -> Result<Target, String> {
     let read = || endpoint::tcp(text.strip_prefix("tcp://")?).ok();
     read().ok_or_else(|| {
@@ -185,7 +184,7 @@ pub fn target(text: &str) -> Result<Target, String> {
     })
 }
 
-/// `url` as the file has it, with `***` for a password in it.
+/// Returns `url`, as written in the file, with its password replaced by `***`.
 pub fn masked(url: &str) -> String {
     let Some(slashes) = url
         .find("//")
@@ -208,7 +207,7 @@ fn http_url(written: &str, filled: &str) -> Result<Url, String> {
     if filled.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("has a blank or a line break in it; write a blank as `%20`".to_owned());
     }
-    // The URL standard also takes `https:x` and `https:///x`, where `masked` would not find a password.
+    // The URL standard accepts `https:x` and `https:///x`, in which `masked` would not find a password.
     let host = filled
         .split_once("://")
         .filter(|(scheme, _)| is_http(scheme))

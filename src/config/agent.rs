@@ -7,7 +7,7 @@ use super::{Agent, Context, Target, address, path, times_of_day, value, variable
 use crate::secret::Secret;
 use std::path::PathBuf;
 
-/// `None` where a mistake is recorded.
+/// Reads the table. Returns `None` after a mistake, which is recorded.
 pub fn read(
     mut table: Table,
     ctx: &Context,
@@ -65,7 +65,7 @@ pub fn read(
     })
 }
 
-/// `socket` and `spool` alone; what is wrong with them counts as if it were not there.
+/// Reads `socket` and `spool` only. Invalid values count as missing.
 pub fn push_paths(table: &mut Table, ctx: &Context, log: &mut MistakeList) -> (PathBuf, PathBuf) {
     let mut usual = Table::empty(&super::keys::AGENT);
     let state = path(table, "state", ctx, log).value();
@@ -78,7 +78,7 @@ pub fn push_paths(table: &mut Table, ctx: &Context, log: &mut MistakeList) -> (P
     (or(socket, usual_socket), or(spool, usual_spool))
 }
 
-/// `socket` and `spool`, which are relative to `state`.
+/// Reads `socket` and `spool`, which are relative to `state`.
 fn beside_state(
     table: &mut Table,
     state: Option<PathBuf>,
@@ -105,7 +105,7 @@ fn uplink(table: &mut Table, log: &mut MistakeList) -> Entry<Vec<Target>> {
     })
 }
 
-/// The whole URL is a secret: with it the alarm can be kept silent.
+/// The whole URL is secret: with it others could suppress the alarm.
 fn heartbeat(table: &mut Table, ctx: &Context, log: &mut MistakeList) -> Entry<Secret> {
     let (written, filled) = variables::filled(table, "heartbeat", is_literal, ctx.env, log);
     let written = written.value().unwrap_or_default();

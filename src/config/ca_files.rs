@@ -1,5 +1,5 @@
-//! Files of trusted roots that cannot be used, or not wholly: a warning each. It is the checks of
-//! their sites that fail, not the configuration.
+//! Warns of files with trusted roots that cannot be used, or only in part. The checks of their sites fail,
+//! while the configuration is valid.
 
 use super::Config;
 use super::error::reason;
@@ -9,10 +9,10 @@ use crate::pem::Review;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// All of them are looked at within this time, or not at all.
+/// Time limit for reading all of them.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What is wrong with each `ca_file`. Blocks.
+/// Returns a warning for each unusable `ca_file`. Blocks.
 pub fn unusable(config: &Config) -> Vec<String> {
     let mut named: Vec<(PathBuf, Vec<&str>)> = Vec::new();
     for site in &config.sites {

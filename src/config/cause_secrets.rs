@@ -1,4 +1,4 @@
-//! What of a site's configuration no cause may show, should its server say it back.
+//! Collects the secrets of a site's configuration, which causes must not show if a server echoes them.
 
 use super::Context;
 use super::site_keys::Scope;
@@ -6,10 +6,10 @@ use crate::monitor::site::{Auth, Check, HostCheck, HttpCheck, Proxy, Secrets};
 use crate::pem::base64;
 use std::cell::RefCell;
 
-/// Shorter texts stand in too many others by chance. In bytes.
+/// Minimum bytes of a secret: shorter ones occur in other texts by chance.
 const SHORTEST_SECRET: usize = 4;
 
-/// Headers whose values are no secrets; all others may be.
+/// Headers whose values are not secret; those of all others may be.
 const ORDINARY: [&str; 9] = [
     "accept",
     "accept-language",
@@ -22,13 +22,13 @@ const ORDINARY: [&str; 9] = [
     "user-agent",
 ];
 
-/// Variables of a program whose values are no secrets; all others may be.
+/// Variables of programs whose values are not secret; those of all others may be.
 const PUBLIC_VARIABLES: [&str; 4] = ["PATH", "HOME", "TZ", "LANG"];
 
-/// Parts of the names of a form's fields that hold a secret.
+/// Parts of the names of form fields that hold a secret.
 const TELL_TALES: [&str; 7] = ["pass", "pwd", "secret", "token", "auth", "key", "pin"];
 
-/// Reads something, and notes what `$NAME` stood for in it.
+/// Runs `read`, and collects the variables that were replaced in it.
 pub fn noting<T>(scope: &Scope, read: impl FnOnce(&Scope) -> T) -> (T, Vec<String>) {
     let taken = RefCell::new(Vec::new());
     let env = |name: &str| {
@@ -48,8 +48,8 @@ pub fn noting<T>(scope: &Scope, read: impl FnOnce(&Scope) -> T) -> (T, Vec<Strin
     (read, taken.into_inner())
 }
 
-/// The secrets of a site that asks for this: what it took from the environment, unless that is the host that
-/// it asks, its `auth`, headers, and the fields of its `login` that are called like one.
+/// Returns the secrets of a site with this check: `taken`, the values from the environment, unless one is
+/// the site's host; `auth`, headers, and the fields of `login` whose names suggest a secret.
 pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
     let mut secrets = taken;
     let asked = match check {
@@ -76,7 +76,7 @@ pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
         secrets.extend(env.map(|(_, value)| value.clone()));
     }
     secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
-    // What is a part of another must not break it up.
+    // Longest first: replacing one must not split another that contains it.
     secrets.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
     secrets.dedup();
     Secrets::new(secrets)
@@ -96,7 +96,7 @@ fn of_request(check: &HttpCheck, secrets: &mut Vec<String>) {
     }
     for (name, value) in &check.headers {
         if !ORDINARY.contains(&name.to_ascii_lowercase().as_str()) {
-            // `Basic …`, `Bearer …`.
+            // After `Basic` or `Bearer`.
             let last = value.rsplit(' ').next().unwrap_or_default();
             secrets.extend([value.clone(), last.to_owned()]);
         }

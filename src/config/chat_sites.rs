@@ -1,4 +1,4 @@
-//! Sites that are added in the chat: the same rules as in the file, less trust.
+//! Sites that are added in the chat: the rules of the file, with less trust.
 
 use super::error::MistakeList;
 use super::json::json_string;
@@ -14,12 +14,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What `[defaults]` says, as far as it holds for a site that a user adds in the chat. What may
-/// hold a secret does not: it would go wherever that user points it.
+/// The part of `[defaults]` that applies to sites added in the chat. Keys that may be secret are left
+/// out: they would be sent to whatever address the user gives.
 #[derive(Clone, Default)]
 pub struct Defaults(Arc<Keys>);
 
-/// Only what is safe to show.
+/// Shows only what is not secret.
 impl fmt::Debug for Defaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Defaults")
@@ -36,11 +36,11 @@ impl Defaults {
     }
 }
 
-/// A site as `/add` asks for it; without a name it is called as its host.
+/// Builds the site that `/add` asks for. Without a name it gets that of its host.
 ///
 /// # Errors
 ///
-/// What is wrong with it, as a sentence without a full stop.
+/// What is wrong, as a sentence without a full stop.
 pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site, String> {
     let by_file = match Scheme::of(url) {
         Some(Scheme::Host) => Some("what is on this machine is watched"),
@@ -92,7 +92,7 @@ pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site
     }
 }
 
-/// The sites that were added in the chat, as the configuration of now has them.
+/// Returns the sites that were added in the chat, with the current configuration applied.
 pub fn added_sites(
     records: &[AddedRecord],
     config: &Config,
@@ -104,7 +104,7 @@ pub fn added_sites(
     records.iter().map(read).collect()
 }
 
-/// Those of them that can be watched and that the file has no site of the same name for.
+/// Returns those that are valid and whose names the file does not use.
 pub fn added_beside(records: &[AddedRecord], config: &Config) -> Vec<Arc<Site>> {
     let sites = added_sites(records, config).into_iter();
     let sites = sites.filter_map(|(_, site)| site.ok());
@@ -114,7 +114,7 @@ pub fn added_beside(records: &[AddedRecord], config: &Config) -> Vec<Arc<Site>> 
         .collect()
 }
 
-/// The name of a site that was given none.
+/// The default name of a site.
 fn host(url: &str) -> String {
     let parsed = url::Url::parse(url).ok();
     let host = parsed.as_ref().and_then(url::Url::host_str);

@@ -1,17 +1,17 @@
-//! A condition on a JSON body, `PATH OPERATOR VALUE` or `PATH exists`, as text → [`JsonCondition`].
+//! Parses conditions on a JSON body, `PATH OPERATOR VALUE` or `PATH exists`, to [`JsonCondition`].
 //!
-//! Of GJSON's paths these: names and places in a list with dots between them, `#` at the end
-//! for a length, and `\` before any character that would mean something else.
+//! Supports a part of GJSON's paths: names and indices separated by dots, `#` at the end for a length,
+//! and `\` to escape a character.
 
 use super::value::{brief, cut};
 use crate::monitor::site::{JsonCondition, JsonOp, JsonValue};
 use nanoserde::DeJson;
 use std::ops::Range;
 
-/// Part of an expression, and what is wrong with it, as it follows the key's name.
+/// A part of an expression, and what is wrong with it, to follow the key's name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// In bytes of the expression; may be empty, at its end.
+    /// Range in bytes of the expression; empty at its end.
     pub range: Range<usize>,
     pub what: String,
 }
@@ -83,7 +83,7 @@ fn skip_blanks(text: &str, from: usize) -> usize {
     text.len() - text[from..].trim_start().len()
 }
 
-/// Bytes of a word, or of signs up to a blank or a value.
+/// Length in bytes of a word, or of symbols up to a blank or a value.
 fn operator_length(text: &str) -> usize {
     let sign = |c: char| "=!<>~^".contains(c);
     let end = if text.starts_with(sign) {
@@ -94,7 +94,7 @@ fn operator_length(text: &str) -> usize {
     end.unwrap_or(text.len())
 }
 
-/// Where the path that begins at `start` ends.
+/// Returns the end of the path that begins at `start`.
 fn path(text: &str, start: usize) -> Result<usize, Wrong> {
     let unsupported = |at: usize, end: usize| {
         let range = at..end;
@@ -107,7 +107,7 @@ fn path(text: &str, start: usize) -> Result<usize, Wrong> {
     };
     let mut chars = text[start..].char_indices().map(|(at, c)| (start + at, c));
     let mut part = start;
-    // Where a `#` stands alone as a part.
+    // Position of a `#` that is a whole part of the path.
     let mut length = None;
     let mut end = text.len();
     while let Some((at, c)) = chars.next() {
@@ -154,7 +154,7 @@ fn path(text: &str, start: usize) -> Result<usize, Wrong> {
     Ok(end)
 }
 
-/// A JSON literal, or a word, which is a string.
+/// Parses a JSON literal, or a word, which is a string.
 fn value(text: &str) -> Result<JsonValue, Wrong> {
     match text {
         "" => return wrong(0..0, "lacks a value; the empty text is `\"\"`"),
@@ -201,7 +201,7 @@ fn value(text: &str) -> Result<JsonValue, Wrong> {
     Ok(JsonValue::Text(text.to_owned()))
 }
 
-/// A JSON string, which `text` begins with and should end with.
+/// Parses a JSON string that spans all of `text`.
 fn quoted(text: &str) -> Result<JsonValue, Wrong> {
     let mut escaped = false;
     let closing = text.char_indices().skip(1).find(|&(_, c)| {
@@ -217,7 +217,7 @@ fn quoted(text: &str) -> Result<JsonValue, Wrong> {
         return wrong(from..text.len(), "goes on behind its value");
     }
     match String::deserialize_json(text) {
-        // nanoserde takes any escape.
+        // nanoserde accepts any escape.
         Ok(value) if sound_escapes(text) => Ok(JsonValue::Text(value)),
         _ => wrong(
             0..text.len(),
@@ -226,7 +226,7 @@ fn quoted(text: &str) -> Result<JsonValue, Wrong> {
     }
 }
 
-/// Only those of RFC 8259, section 7; how `\u` goes on is the reader's business.
+/// All escapes are those of RFC 8259, section 7; the reader checks the digits of `\u`.
 fn sound_escapes(text: &str) -> bool {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {

@@ -1,7 +1,7 @@
-//! URLs of what is not HTTP: `tcp://HOST:PORT`, `tls://HOST:PORT`, `dns://SERVER/NAME` (RFC 4501),
-//! `icmp://HOST`. They are read here from behind the `://`.
+//! Parses URLs other than HTTP's, given the text after `://`: `tcp://HOST:PORT`, `tls://HOST:PORT`,
+//! `dns://SERVER/NAME` (RFC 4501), `icmp://HOST`.
 //!
-//! A variable may have been filled in, so no error quotes them.
+//! Variables may have been replaced in them, so errors do not quote them.
 
 use super::Target;
 use super::ipv6_zone;
@@ -16,7 +16,7 @@ const TLS: &str = "\"tls://HOST:PORT\"";
 const DNS: &str = "\"dns://SERVER/NAME\" or, for the system's resolvers, \"dns:///NAME\"";
 const ICMP: &str = "\"icmp://HOST\"";
 
-/// Port of a DNS server that the URL doesn't say otherwise (RFC 4501, section 3).
+/// Default port of a DNS server (RFC 4501, section 3).
 const DNS_PORT: u16 = 53;
 
 pub const STARTTLS: [(&str, StartTls); 3] = [
@@ -25,12 +25,12 @@ pub const STARTTLS: [(&str, StartTls); 3] = [
     ("pop3", StartTls::Pop3),
 ];
 
-/// What is asked of which server.
+/// A DNS query and its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// A name or an address without brackets, and a port; `None` = the system's resolvers.
+    /// Host name or IP address without brackets, and port; `None` = the system's resolvers.
     pub server: Option<(String, u16)>,
-    /// Without a dot at its end.
+    /// Without the final dot.
     pub name: String,
     pub kind: RecordKind,
 }
@@ -120,7 +120,7 @@ pub fn icmp(rest: &str) -> Result<String, String> {
     }
 }
 
-/// What the site wants one of its records to be, in the form in which it is compared.
+/// Normalises the expected record for the comparison.
 pub fn record(kind: RecordKind, value: &str) -> Result<String, String> {
     if value.chars().any(char::is_control) {
         return Err("has a line break or another control character in it".to_owned());
@@ -134,7 +134,7 @@ pub fn record(kind: RecordKind, value: &str) -> Result<String, String> {
             Ok(address) => Ok(address.to_string()),
             Err(_) => Err("must be an IPv6 address, for that is what AAAA records hold".to_owned()),
         },
-        // Of a text the blanks around it may be part.
+        // Blanks around a text may be part of it.
         _ => Ok(value.to_owned()),
     }
 }
@@ -143,12 +143,12 @@ fn wrong(form: &str, why: &str) -> String {
     format!("must be {form}: {why}")
 }
 
-/// A URL behind its `://`, cut up.
+/// The parts of a URL after `://`.
 struct Parts<'a> {
     authority: &'a str,
-    /// Behind the first `/`.
+    /// After the first `/`.
     path: Option<&'a str>,
-    /// Behind the first `?`.
+    /// After the first `?`.
     query: Option<&'a str>,
 }
 
@@ -179,7 +179,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// `a=b` of the query; `;` is RFC 4501's between them, `&` that of other URLs.
+    /// Iterates over `a=b` in the query, separated by `;` (RFC 4501) or `&` (other URLs).
     fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.query
             .into_iter()
@@ -195,7 +195,7 @@ impl<'a> Parts<'a> {
     }
 
     fn host_and_port(&self, form: &str) -> Result<(String, Option<u16>), String> {
-        // Inside brackets are colons, too.
+        // Colons within brackets do not precede a port.
         let behind = self.authority.rfind(']').unwrap_or_default();
         let (name, port) = match self.authority[behind..].find(':') {
             Some(colon) => {
@@ -229,15 +229,15 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// A host as a URL has it: a name in ASCII and small letters, or an address, without brackets; that
-/// of a link may name its interface (RFC 6874), which then stands behind it as resolvers take it.
+/// Parses the host of a URL: a lower-case ASCII name, or an IP address without brackets. A link-local
+/// address may have a zone (RFC 6874), which is appended as resolvers expect it.
 fn host(text: &str) -> Option<String> {
     if let Some((address, zone)) = ipv6_zone::zoned(text) {
         return Some(format!("{address}%{zone}"));
     }
     match Host::parse(text).ok()? {
         Host::Domain(name) => is_name(&name).then_some(name),
-        // The URL standard also takes `1.1` and `0x1010101`.
+        // The URL standard accepts `1.1` and `0x1010101`.
         Host::Ipv4(address) => {
             let plain = text.parse::<Ipv4Addr>() == Ok(address);
             plain.then(|| address.to_string())
@@ -246,7 +246,7 @@ fn host(text: &str) -> Option<String> {
     }
 }
 
-/// RFC 1035, section 2.3.4: labels of 1 to 63 bytes, 253 together; a dot at the end is no label.
+/// RFC 1035, section 2.3.4: labels of 1 to 63 bytes, 253 in total; a final dot is allowed.
 fn is_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let usual = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*');

@@ -1,4 +1,4 @@
-//! Mistakes in the configuration: where, what, and the line with a caret under it.
+//! Mistakes in the configuration: position, message, and the line with a caret below it.
 
 use super::mask::Mask;
 use super::secret_looks::scrub;
@@ -10,37 +10,38 @@ use std::ops::Range;
 use std::path::Path;
 use toml_span::Span;
 
-/// Columns of a quoted line that are shown; of a longer one, those around the caret.
+/// Maximum columns of a quoted line; of a longer one, those around the caret are shown.
 const QUOTED: usize = 100;
 
-/// Shorter values of the environment are words of messages by chance. In bytes.
+/// Minimum bytes of a value of the environment that is masked: shorter ones are part of messages by
+/// chance.
 const SHORTEST_MASKED: usize = 6;
 
-/// Mistakes that a chat and the log get, at most.
+/// Maximum number of mistakes in a chat message or in the log.
 const MAX_MISTAKES_SHOWN: usize = 10;
 
-/// Why there is no configuration. `Display` is the text for the user, some lines without a
-/// line break at the end; it never shows a secret.
+/// Why there is no configuration. `Display` prints the text for the user, without secrets and without a
+/// final line break.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mistakes {
-    /// The file could not be read; one sentence.
+    /// The file could not be read: one sentence.
     Unreadable(String),
-    /// Every mistake in the file, by position; at least one.
+    /// All mistakes in the file in order of position; at least one.
     Found { file: String, list: Vec<Mistake> },
 }
 
 /// One mistake in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// From 1.
+    /// At least 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// In characters, at least 1.
     pub column: usize,
-    /// What is wrong, and the remedy.
+    /// What is wrong, and how to correct it.
     pub what: String,
-    /// The line, secrets masked.
+    /// The line with masked secrets.
     quoted: String,
-    /// Characters of `quoted` that the mistake is about; at least one, which may be just behind its end.
+    /// Range in characters of `quoted`, not empty. May be the position after its end.
     caret: Range<usize>,
 }
 
@@ -60,7 +61,7 @@ impl Mistakes {
         )))
     }
 
-    /// Where and what, without the lines of the file: for a chat and the log.
+    /// Lists the mistakes without the lines of the file, for a chat and the log.
     pub fn sentences(&self) -> String {
         let Mistakes::Found { file, list } = self else {
             return self.to_string();
@@ -102,7 +103,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// The system's own words for an error, without Rust's `(os error 2)`.
+/// Returns the system's text for an error, without Rust's `(os error 2)`.
 pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error ") {
@@ -111,13 +112,13 @@ pub(super) fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Collects the mistakes of one text.
+/// Collects the mistakes of one file.
 pub(super) struct MistakeList<'t> {
     text: &'t str,
-    /// Offsets where lines begin.
+    /// Offsets of the starts of lines.
     lines: Vec<usize>,
     found: Vec<(Span, String)>,
-    /// Secrets that stand in the text itself, by their keys.
+    /// Secrets in the text, with their keys.
     secrets: Vec<(Span, String)>,
 }
 
@@ -132,7 +133,7 @@ impl<'t> MistakeList<'t> {
         }
     }
 
-    /// The text that the positions belong to.
+    /// The text to which the spans refer.
     pub fn text(&self) -> &'t str {
         self.text
     }
@@ -141,37 +142,37 @@ impl<'t> MistakeList<'t> {
         self.found.push((span, what.into()));
     }
 
-    /// Notes that the value of `key`, which stands at `span`, is a secret.
+    /// Registers the value of `key` at `span` as a secret.
     pub fn add_secret(&mut self, span: Span, key: impl Into<String>) {
         self.secrets.push((span, key.into()));
     }
 
-    /// What [`MistakeList::add_secret`] noted, by position.
+    /// Returns the registered secrets in order of position.
     pub fn take_secrets(&mut self) -> Vec<(Span, String)> {
         self.secrets.sort_by_key(|(span, _)| span.start);
         std::mem::take(&mut self.secrets)
     }
 
-    /// What is wrong first, without its place.
+    /// Returns the first mistake, without its position.
     pub fn first(self) -> Option<String> {
         let first = self.found.into_iter().min_by_key(|(span, _)| span.start);
         first.map(|(_, what)| what)
     }
 
-    /// Nothing is wrong so far.
+    /// There are no mistakes so far.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// The line, from 1, in which `span` begins.
+    /// Returns the line, counted from 1, in which `span` begins.
     pub fn line(&self, span: Span) -> usize {
         self.lines
             .partition_point(|&start| start <= span.start)
             .max(1)
     }
 
-    /// Every mistake once, by position. No message shows what was `taken` from the environment or
-    /// another file, unless it stands in this one too.
+    /// Returns each mistake once, in order of position. Messages do not show values that were `taken` from
+    /// the environment or another file, unless they are in this file, too.
     pub fn into_mistakes(mut self, file: &str, taken: &[String]) -> Mistakes {
         let found = std::mem::take(&mut self.found);
         let mask = Mask::of(self.text);
@@ -231,7 +232,7 @@ impl<'t> MistakeList<'t> {
     }
 }
 
-/// The part of a long line around `caret`.
+/// Returns the part of a long line around `caret`.
 fn cut(line: &[char], caret: Range<usize>) -> (String, Range<usize>) {
     if line.len() <= QUOTED {
         return (line.iter().collect(), caret);
@@ -257,8 +258,7 @@ fn cut(line: &[char], caret: Range<usize>) -> (String, Range<usize>) {
     )
 }
 
-/// `text` without anything that could steer a terminal, nor anything that is not seen: a key that
-/// has it in it is an unknown one.
+/// Replaces control characters and invisible characters.
 fn harmless(text: &str) -> String {
     text.chars().map(one_column).collect()
 }

@@ -1,4 +1,4 @@
-//! Programs that are to be run: `command` and `env`, and what can be seen of the program already.
+//! `command` and `env` of programs, and what can be checked before they run.
 
 #[cfg(feature = "exec")]
 use super::action::Task;
@@ -18,7 +18,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use toml_span::Spanned;
 
-/// `env`: environ(7) has a name up to the first `=`, and a NUL ends each.
+/// `env`. In environ(7) a name ends at the first `=`, and a NUL ends each entry.
 pub const ENVIRONMENT: Texts = Texts {
     secret: false,
     name: |name| match name {
@@ -37,24 +37,24 @@ fn without_nul(text: &str) -> Result<(), String> {
     }
 }
 
-/// The user that the agent runs as, when that isn't us: root looks at the configuration of another.
-/// `state`: the agent's directory.
+/// The user that the agent runs as, if it is another: root may check the configuration of a service.
+/// `state`: the agent's state directory.
 #[cfg(feature = "exec")]
 fn owner(state: &Path) -> Option<u32> {
     let found = std::fs::metadata(state).ok()?;
     rustix::process::geteuid().is_root().then_some(found.uid())
 }
 
-/// What mistakes in a `command` are told with.
+/// Advice in mistakes about a `command`.
 pub struct Advice {
-    /// A program.
+    /// The path of an example program.
     pub example: &'static str,
-    /// Where a secret goes that would stand in an argument.
+    /// The key in which a secret belongs instead of an argument.
     pub secret: &'static str,
 }
 
-/// `command`: the absolute path of a program that only root and the agent's user can replace, and its
-/// arguments. `state`: the agent's directory.
+/// Reads `command`: the absolute path of a program that only root and the agent's user can replace, and
+/// its arguments. `state`: the agent's state directory.
 pub fn command(
     table: &mut Table,
     state: Option<&Path>,
@@ -113,7 +113,7 @@ fn program(path: &str, state: Option<&Path>, advice: &Advice) -> Result<(), Stri
     exposed(Path::new(path), state)
 }
 
-/// What is missing or hangs is a matter of the time at which it is run.
+/// Programs that are missing or hang are reported when they are run.
 #[cfg(feature = "exec")]
 fn exposed(path: &Path, state: Option<&Path>) -> Result<(), String> {
     match look(path, state) {
@@ -140,7 +140,7 @@ fn look(path: &Path, state: Option<&Path>) -> Result<(), NotStarted> {
     looked.unwrap_or(Err(NotStarted::Hangs))
 }
 
-/// Of programs that are not there or can't be executed.
+/// Warns of programs that are missing or cannot be executed.
 #[cfg(feature = "exec")]
 pub fn warnings(config: &Config) -> Vec<String> {
     let lack = |command: &[String]| {

@@ -1,7 +1,7 @@
-//! URLs of what is on this machine: `host:disk/PATH?free=10%` and its like. They are read here from
-//! behind the `host:`. A path is written as it is: nothing in it is percent-encoded.
+//! Parses URLs of this machine's resources, given the text after `host:`: `host:disk/PATH?free=10%` and
+//! others. Paths are not percent-encoded.
 //!
-//! A variable may have been filled in, so no error quotes them.
+//! Variables may have been replaced in them, so errors do not quote them.
 
 use super::value::{cut, duration_within};
 use crate::monitor::bot::nearest::nearest;
@@ -9,7 +9,7 @@ use crate::monitor::site::{Amount, HostCheck};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The kinds, and what a URL of each looks like.
+/// The kinds, and the form of their URLs.
 const KINDS: [(&str, &str); 6] = [
     ("disk", "\"host:disk/PATH?free=10%\""),
     ("memory", "\"host:memory?available=10%\""),
@@ -19,7 +19,7 @@ const KINDS: [(&str, &str); 6] = [
     ("process", "\"host:process/NAME\""),
 ];
 
-/// The hottest that a limit may be, in degrees Celsius.
+/// Maximum temperature limit in degrees Celsius.
 const HOTTEST: i32 = 200;
 const SHORTEST_AGE: Duration = Duration::from_secs(1);
 const LONGEST_AGE: Duration = super::value::LONGEST_DURATION;
@@ -54,7 +54,7 @@ pub fn read(rest: &str) -> Result<HostCheck, String> {
     }
 }
 
-/// Of one kind, with what its URL must look like.
+/// Reads URLs of one kind. Mistakes describe the form.
 struct Reader {
     form: &'static str,
 }
@@ -138,7 +138,7 @@ impl Reader {
         }
     }
 
-    /// `max` and what is a warning before it.
+    /// Reads the limit `max` and the warning below it.
     fn most<T: Copy + PartialOrd>(
         &self,
         behind: &str,
@@ -161,7 +161,7 @@ impl Reader {
         }
     }
 
-    /// `warn` goes with `key`, and is reached before it.
+    /// Checks that `warn` comes with `key` and is reached first.
     fn before(&self, key: &str, least: Option<Amount>, warn: Option<Amount>) -> Result<(), String> {
         match (least, warn) {
             (None, Some(_)) => Err(format!("has a `warn` without `{key}`")),
@@ -175,7 +175,7 @@ impl Reader {
         }
     }
 
-    /// An absolute path, and what is behind the last `?`.
+    /// Splits an absolute path from the text after the last `?`.
     fn path<'a>(&self, behind: &'a str) -> Result<(PathBuf, Option<&'a str>), String> {
         if !behind.starts_with('/') {
             return Err(self.wrong("the `/` before the path is missing"));
@@ -193,7 +193,7 @@ impl Reader {
         }
     }
 
-    /// The values of these keys in `a=b&c=d`, which has no others.
+    /// Returns the values of these keys in `a=b&c=d`; other keys are mistakes.
     fn values<'a, const N: usize>(
         &self,
         query: Option<&'a str>,
@@ -222,7 +222,7 @@ fn size(key: &str, text: Option<&str>) -> Result<Option<Amount>, String> {
     share_or(key, text, "a size such as 100M", bytes)
 }
 
-/// A share such as `10%`, or what `read` makes of it, `words`.
+/// Parses a share such as `10%`, or with `read` an amount, which `words` describe.
 fn share_or(
     key: &str,
     text: Option<&str>,
@@ -242,14 +242,14 @@ fn share_or(
     amount.map(Some).ok_or_else(wrong)
 }
 
-/// `100M`: a whole number with the unit K, M, G or T, of which each is 1024 of the one before.
+/// Parses `100M`: a whole number with one of the units K, M, G, T, in powers of 1,024.
 fn bytes(text: &str) -> Option<u64> {
     let unit = text.chars().last()?.to_ascii_uppercase();
     let power = "KMGT".find(unit)? as u32 + 1;
     count(&text[..text.len() - 1])?.checked_mul(1024_u64.pow(power))
 }
 
-/// A whole number above 0.
+/// Parses a positive whole number.
 fn count(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|&count| digits && count > 0)

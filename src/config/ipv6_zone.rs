@@ -1,10 +1,9 @@
-//! Zones of link-local addresses (RFC 6874): the interface behind which one is.
+//! Zones of link-local addresses (RFC 6874), which name an interface.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
-/// `[fe80::1%25eth0]`, or with a bare `%` as curl and ping take it: the link-local address and the
-/// zone.
+/// Parses `[fe80::1%25eth0]`, or a bare `%` as curl and ping accept it, to the address and the zone.
 pub fn zoned(host: &str) -> Option<(Ipv6Addr, &str)> {
     let inside = host.strip_prefix('[')?.strip_suffix(']')?;
     let (address, zone) = inside.split_once('%')?;
@@ -14,13 +13,13 @@ pub fn zoned(host: &str) -> Option<(Ipv6Addr, &str)> {
     (address.is_unicast_link_local() && is_zone(zone)).then_some((address, zone))
 }
 
-/// Name or number of an interface: Linux has names of at most 15 bytes.
+/// Name or index of an interface. Names have at most 15 bytes on Linux.
 fn is_zone(zone: &str) -> bool {
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     (1..=15).contains(&zone.len()) && zone.bytes().all(unreserved)
 }
 
-/// The URL without the zone of its address, which the URL standard doesn't have, and the zone.
+/// Splits off the zone, which the URL standard does not support.
 pub fn without(url: &str) -> Result<(Cow<'_, str>, Option<String>), String> {
     let start = url.find("://").map_or(0, |at| at + 3);
     let end = url[start..].find(['/', '?', '#', '\\']);

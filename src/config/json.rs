@@ -1,5 +1,5 @@
-//! `sitemon config --json`: what would run, for programs. The table of keys says which keys there are,
-//! in which order, and which values are hidden.
+//! `sitemon config --json`: prints the configuration for programs. The table of keys determines the keys,
+//! their order, and which values are hidden.
 
 use super::action::{self, Action, Task};
 use super::keys::{
@@ -18,7 +18,8 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `{"sites":[…],"agent":{…},"telegram":{…},"notify":[…]}` with every key filled in, `null` for none, secrets as `"***"`; no `notify`, `action` or `listen` without any.
+/// Returns `{"sites":[…],"agent":{…},"telegram":{…},"notify":[…]}` with all keys; missing values are
+/// `null`, secrets `"***"`. `notify`, `action` and `listen` are omitted if they are empty.
 pub fn to_json(config: &Config) -> String {
     format!(
         "{{\"sites\":{},\"agent\":{},\"telegram\":{}{}{}{}}}",
@@ -125,7 +126,7 @@ fn telegram_json(telegram: &Telegram) -> String {
     let route = route.map(|route| json_string(&route.to_string()));
     object.plain("route", Some(list(route)));
     object.time("poll", Some(telegram.poll));
-    // Where the token came from is no part of what would run.
+    // The origin of the token is not part of the configuration.
     object.finish(|key| key.name != "token_file")
 }
 
@@ -249,14 +250,14 @@ fn talk_keys(object: &mut Object, send_expect: &SendExpect) {
     object.text("expect", send_expect.expect.as_deref());
 }
 
-/// The names of headers or fields alone.
+/// Lists the names of headers or fields.
 fn names<T>(fields: &[(String, T)]) -> String {
     let field = |(name, _): &(String, T)| format!("{}:\"***\"", json_string(name));
     let fields: Vec<String> = fields.iter().map(field).collect();
     format!("{{{}}}", fields.join(","))
 }
 
-/// A list of what is JSON already.
+/// Lists values that are JSON already.
 fn list<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
     let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
     format!("[{}]", values.join(","))
@@ -266,7 +267,7 @@ fn or_null(json: Option<String>) -> String {
     json.unwrap_or_else(|| "null".to_owned())
 }
 
-/// A JSON object that is being written; its keys come in any order, each if it has a value.
+/// A JSON object in progress. Keys may be set in any order.
 struct Object {
     section: &'static Section,
     members: Vec<(&'static str, String)>,
@@ -278,7 +279,7 @@ impl Object {
         Object { section, members }
     }
 
-    /// A value that is JSON already.
+    /// Sets a value that is JSON already.
     fn plain(&mut self, key: &'static str, json: Option<impl Display>) {
         self.members
             .extend(json.map(|json| (key, json.to_string())));
@@ -296,12 +297,12 @@ impl Object {
         self.text(key, path.map(|path| path.to_string_lossy()));
     }
 
-    /// That there is a value, whatever it is.
+    /// Sets a secret: shows whether there is a value.
     fn secret(&mut self, key: &'static str, given: bool) {
         self.plain(key, given.then_some(""));
     }
 
-    /// The keys that are `there`, in the order of the table of keys.
+    /// Writes the keys that are `there`, in the order of the table of keys.
     fn finish(self, there: impl Fn(&Key) -> bool) -> String {
         let member = |key: &Key| {
             let value = self.members.iter().find(|(name, _)| *name == key.name);
@@ -319,7 +320,7 @@ impl Object {
     }
 }
 
-/// `text` as a JSON string, quotes included.
+/// Formats `text` as a JSON string with quotes.
 pub fn json_string(text: &str) -> String {
     let mut json = String::with_capacity(text.len() + 2);
     json.push('"');
@@ -328,7 +329,7 @@ pub fn json_string(text: &str) -> String {
             '"' => json.push_str("\\\""),
             '\\' => json.push_str("\\\\"),
             '\n' => json.push_str("\\n"),
-            // DEL and the C1 controls are legal in JSON, but steer a terminal.
+            // JSON allows DEL and C1 control characters, but they could control the terminal.
             c if c.is_control() => {
                 // Writing to a String cannot fail.
                 let _ = write!(json, "\\u{:04x}", u32::from(c));

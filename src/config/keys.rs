@@ -1,8 +1,8 @@
-//! The table of all keys of `sitemon.conf`: each stands here once, with what it takes, whether its
-//! value may be shown, which sites have it, its default and what it is for.
+//! The table of all keys of `sitemon.conf`: each is declared once, with its type, the visibility of its
+//! value, the sites that have it, its default and its description.
 //!
 //! Reading, hints for unknown keys, `[defaults]`, masking, `sitemon config --json` and
-//! `docs/configuration.md` go by it. A new key is a line here, its reader, and its use.
+//! `docs/configuration.md` are derived from it. A new key needs a line here, a reader, and its use.
 
 use super::scheme::Scheme::{self, Dns, Exec, Host, Http, Https, Icmp, Push, Tcp, Tls};
 use super::value::{LONGEST_DURATION, brief};
@@ -14,12 +14,12 @@ use toml_span::value::ValueInner;
 
 /// A kind of table.
 pub struct Section {
-    /// As messages call it, e.g. `[agent]`.
+    /// The name in messages, e.g. `[agent]`.
     pub title: &'static str,
-    /// What messages put before a key, e.g. `login.`.
+    /// The prefix of its keys in messages, e.g. `login.`.
     pub prefix: &'static str,
     pub keys: &'static [Key],
-    /// A key that is not there has its default.
+    /// Missing keys have their defaults.
     pub has_defaults: bool,
 }
 
@@ -27,48 +27,48 @@ pub struct Key {
     pub name: &'static str,
     pub takes: ValueType,
     pub shown: Visibility,
-    /// The kinds of sites that have it.
+    /// The kinds of sites that have the key.
     pub sites: &'static [Scheme],
-    /// As the file would have it, without quotes and brackets; empty for none.
+    /// As in the file, without quotes and brackets; empty for none.
     pub default: &'static str,
     #[cfg(test)]
     pub help: &'static str,
 }
 
-/// The type and the range of a value.
+/// Type and range of a value.
 pub enum ValueType {
-    /// A duration, at least and at most.
+    /// A duration: minimum and maximum.
     Time(&'static (Duration, Duration)),
-    /// A duration of whole seconds, at least and at most, and an example.
+    /// A duration in whole seconds: minimum and maximum, and an example.
     Seconds(&'static (Duration, Duration), &'static str),
-    /// A whole number, at least and at most.
+    /// A whole number: minimum and maximum.
     Integer(u32, u32),
     Flag,
-    /// A list with at least one element, in words.
+    /// A list with at least one element, described in words.
     List(&'static str),
-    /// A list that may be empty, in words; how many elements at most, and why.
+    /// A list that may be empty, described in words; the maximum number of elements, and its reason.
     Few(&'static (&'static str, usize, &'static str)),
-    /// Anything else, in words.
+    /// Another type, described in words.
     Other(&'static str),
-    /// A table with keys of its own.
+    /// A table with its own keys.
     Table(&'static Section),
 }
 
-/// What of a value may be shown: in errors, and in `sitemon config`.
+/// Which part of a value may be shown in errors and in `sitemon config`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Visibility {
-    /// All: it holds no secret.
+    /// All of it: it is not secret.
     Value,
-    /// A URL without its user, password, query and fragment.
+    /// A URL without user, password, query and fragment.
     Url,
-    /// A URL's scheme, host and port.
+    /// Scheme, host and port of a URL.
     Origin,
-    /// Of a table the names, which are the user's own.
+    /// The names in a table, which users choose.
     Names,
     Nothing,
 }
 
-/// A line of the table. The help is no part of the binary.
+/// Declares a key. The description is not part of the binary.
 const fn key(
     name: &'static str,
     takes: ValueType,
@@ -100,15 +100,15 @@ const TEXT: ValueType = Other("a text in quotes");
 const URL: ValueType = Other("a URL in quotes");
 const PATH: ValueType = Other("a path in quotes");
 const IDS: ValueType = List("a list of ids such as [123456789]");
-/// For ids of topics, which are of this type in the Bot API.
+/// The Bot API's type of topic ids.
 const POSITIVE: ValueType = Integer(1, i32::MAX as u32);
 
 const ANY: &[Scheme] = &Scheme::ALL;
-/// What is asked, and does not report by itself.
+/// Sites that are checked, as opposed to those that report.
 const ASKED: &[Scheme] = &[Http, Https, Tcp, Tls, Dns, Icmp, Host, Exec];
-/// Servers: what is reached over a network.
+/// Sites that are reached over a network.
 const REMOTE: &[Scheme] = &[Http, Https, Tcp, Tls, Dns, Icmp];
-/// What takes a time that says something of it.
+/// Sites whose response time is meaningful.
 const TIMED: &[Scheme] = &[Http, Https, Tcp, Tls, Dns, Icmp, Exec];
 const PROGRAM: &[Scheme] = &[Exec];
 const WEB: &[Scheme] = &[Http, Https];
@@ -156,7 +156,7 @@ pub static AGENT: Section = Section {
         key("state", PATH, Value, ANY, "/var/lib/sitemon", "directory for what survives a restart, created with mode 0700; relative to the configuration"),
         key("socket", PATH, Value, ANY, "push.sock", "where `sitemon push` finds the agent; relative to `state`"),
         key("spool", PATH, Value, ANY, "spool", "directory for the reports that come while no agent runs; relative to `state`"),
-        // A process usually has 1024 descriptors.
+        // The usual limit of a process is 1,024 descriptors.
         key("max_connections", Integer(4, 1000), Value, ANY, "10", "HTTP connections at once, checks and Telegram together"),
         key("idle_connections", Integer(0, 1000), Value, ANY, "5", "connections kept open when idle"),
         key("idle_timeout", Seconds(&(SECOND, LONGEST_DURATION), "30s"), Value, ANY, "30s", "an idle connection is not used again after this"),
@@ -173,7 +173,7 @@ pub static AGENT: Section = Section {
     has_defaults: true,
 };
 
-/// Keys that `[defaults]` does not have come first.
+/// Keys that `[defaults]` lacks come first.
 #[rustfmt::skip]
 const SITE_KEYS: &[Key] = &[
     key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
@@ -249,7 +249,7 @@ pub static LOGIN: Section = Section {
     has_defaults: false,
 };
 
-/// Completions find the sites in `config --json` by their first two keys, `name` and `url`.
+/// Shell completion finds sites in `config --json` by their first two keys, `name` and `url`.
 pub static NOTIFY: Section = Section {
     title: "[[notify]]",
     prefix: "",
@@ -309,7 +309,7 @@ pub static LISTEN: Section = Section {
 };
 
 impl Key {
-    /// What stands in the place of a key that is not there.
+    /// The value of a missing key.
     pub fn default_value(&self) -> Option<ValueInner<'static>> {
         let text = |text: &'static str| ValueInner::String(text.into());
         Some(match (self.default, &self.takes) {
@@ -335,7 +335,7 @@ impl Section {
         self.keys.iter().map(|key| key.name).collect()
     }
 
-    /// What to say of a key that this does not have.
+    /// The mistake for a key that this table lacks.
     pub fn unknown(&self, key: &str) -> String {
         let name = plain_part(key);
         let kind = match self.title == ROOT.title {
@@ -363,7 +363,7 @@ impl Section {
 }
 
 impl ValueType {
-    /// In words, as what follows "must be".
+    /// Describes the type, to follow "must be".
     pub fn words(&self) -> String {
         let duration = |example| format!("a duration in quotes such as \"{example}\"");
         match self {
@@ -377,7 +377,7 @@ impl ValueType {
     }
 }
 
-/// Some table has a key of this name.
+/// A table has a key of this name.
 pub fn is_known(key: &str) -> bool {
     let all = [
         &ROOT, &TELEGRAM, &AGENT, &SITE, &LOGIN, &NOTIFY, &ACTION, &REQUEST, &LISTEN,
@@ -385,14 +385,14 @@ pub fn is_known(key: &str) -> bool {
     all.iter().any(|section| section.key(key).is_some())
 }
 
-/// Bytes of the name of a key, a header or a field that may be shown: those at its beginning that
-/// names are made of. What follows may be its value, written together with it.
+/// Length in bytes of the part of a name that may be shown: its first characters, as far as names are
+/// made of them. The rest may be a value that was run together with the name.
 pub fn plain_length(name: &str) -> usize {
     let odd = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '.');
     name.find(odd).unwrap_or(name.len())
 }
 
-/// What of a name messages show, with `…` for the rest.
+/// The part of a name that may be shown, with `…` for the rest.
 pub fn plain_part(name: &str) -> String {
     match plain_length(name) {
         end if end < name.len() => brief(&format!("{}…", &name[..end])),

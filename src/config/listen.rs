@@ -7,16 +7,16 @@ use super::{Context, variables};
 use crate::secret::Secret;
 use std::net::SocketAddr;
 
-/// `[listen]`.
+/// The `[listen]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// The port is not 0.
     pub address: SocketAddr,
-    /// What `/metrics` wants as `Authorization: Bearer`. Visible ASCII characters, at least one.
+    /// `/metrics` requires it as `Authorization: Bearer`. Visible ASCII characters, at least one.
     pub token: Option<Secret>,
 }
 
-/// `None` where a mistake is recorded.
+/// Reads the table. Returns `None` after a mistake, which is recorded.
 pub fn read(
     mut table: Table,
     ctx: &Context,

@@ -1,4 +1,4 @@
-//! `login`: the form that is sent before a check.
+//! Reads `login`: the form that is submitted before a check.
 
 use super::error::MistakeList;
 use super::plaintext_secrets::is_secret_url;
@@ -10,7 +10,7 @@ use crate::monitor::site::{Login, LoginExpect};
 use toml_span::Span;
 use toml_span::value::ValueInner;
 
-/// A login, and where its URLs stand.
+/// A login with the spans of its URLs.
 #[derive(Clone)]
 pub struct PlacedLogin {
     login: Login,
@@ -19,8 +19,8 @@ pub struct PlacedLogin {
 }
 
 impl PlacedLogin {
-    /// The login for a site of `url`. What is fetched over https must not have its password sent
-    /// unencrypted before.
+    /// Returns the login of a site with this `url`. If the site is fetched over https, its password must not
+    /// be sent unencrypted.
     pub fn for_site(self, url: &str, log: &mut MistakeList) -> Login {
         let secure = |url: &str| url.starts_with("https:");
         let (login, page) = (&self.login, self.login.page.as_deref());
@@ -120,7 +120,7 @@ fn page(
     })
 }
 
-/// Codes if there is nothing but digits and what stands between codes, else a text.
+/// Parses status codes if there are only digits and separators, else a text.
 fn expectation(text: &str) -> Result<LoginExpect, String> {
     if text.is_empty() {
         return Err("is empty, which every answer contains".to_owned());

@@ -1,10 +1,10 @@
-//! What `host:` sites are to look at and this machine does not have, or hides: a warning for each site.
+//! Warns of `host:` sites that check what this machine lacks or hides.
 
 use super::Config;
 use crate::host::Machine;
 use crate::monitor::site::Check;
 
-/// Reads the files of the kernel.
+/// Reads files of the kernel.
 pub fn warnings(config: &Config) -> Vec<String> {
     let machine = Machine::this();
     let lacks = config.sites.iter().filter_map(|site| match &site.check {

@@ -1,5 +1,5 @@
-//! What may be shown when a line of the configuration is quoted: the names of keys, and the values
-//! that the table of keys says hold no secret, as far as they don't look like one. All else is `*`.
+//! Masks quoted lines of the configuration: shows names of keys, and values that the table of keys
+//! declares as not secret unless they look like one. All other characters become `*`.
 
 use super::keys::{self, ROOT, Section, ValueType, Visibility};
 use super::secret_looks::{hidden_beside_origin, hidden_in_source, secret_looks};
@@ -8,19 +8,19 @@ use std::ops::Range;
 use toml_span::value::ValueInner;
 use toml_span::{Span, Value};
 
-/// What is known of one byte of the text.
+/// What is known about a byte of the text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ByteKind {
-    /// Neither key nor value: punctuation, a comment, a table's name in a second header.
+    /// Neither key nor value: punctuation, a comment, the name of a repeated table.
     Bare,
     Shown,
     Hidden,
 }
 
-/// The text of a configuration and which bytes of it may be shown.
+/// The text of a configuration, and which bytes of it may be shown.
 pub struct Mask<'t> {
     text: &'t str,
-    /// `None`: it is no TOML.
+    /// `None` if it is not TOML.
     shown: Option<Vec<bool>>,
 }
 
@@ -35,14 +35,13 @@ impl<'t> Mask<'t> {
         Mask { text, shown }
     }
 
-    /// The characters of the line that stands at `place`, with `*` for those that stay hidden.
+    /// Returns the characters of the line at `place`, with `*` in place of hidden ones.
     pub fn line(&self, place: Range<usize>) -> Vec<char> {
         let line = &self.text[place.clone()];
         let mut shown = match &self.shown {
             Some(shown) => shown[place].to_vec(),
             None => {
-                // Behind a whole document a key or a header begins; elsewhere this may be the
-                // middle of a value.
+                // After a complete document a key or a header begins; otherwise this may be the middle of a value.
                 let begins = toml_span::parse(&self.text[..place.start]).is_ok();
                 let start = if begins { beginning(line) } else { 0 };
                 let end = line.trim_end().len();
@@ -57,7 +56,7 @@ impl<'t> Mask<'t> {
     }
 }
 
-/// A text that is TOML, and what is known of its bytes so far.
+/// Text in TOML whose bytes are being classified.
 struct Masking<'t> {
     text: &'t str,
     paint: Vec<ByteKind>,
@@ -95,7 +94,7 @@ impl Masking<'_> {
                 }
             }
             ValueInner::Array(list) => list.iter().for_each(|value| self.value(value, shown)),
-            // Its span is a quotation mark.
+            // The span of an empty string covers a quotation mark.
             ValueInner::String(text) if text.is_empty() => {}
             _ => match shown {
                 Visibility::Value => self.paint(value.span, ByteKind::Shown),
@@ -131,7 +130,7 @@ impl Masking<'_> {
         }
     }
 
-    /// Of what has no paint, punctuation and known names are shown, comments are not.
+    /// Of the unclassified bytes, punctuation and known names are shown and comments are hidden.
     fn finish(self) -> Vec<bool> {
         let Masking { text, paint } = self;
         let mut shown: Vec<bool> = paint
@@ -156,8 +155,8 @@ impl Masking<'_> {
     }
 }
 
-/// Bytes of a line, which begins a header or a key and is no TOML, up to the value: its header,
-/// or its key, the `=` and the quotation marks, which say what kind of value is hidden.
+/// Returns the length of the visible start of a line that is not TOML: its header; or its key, the `=`
+/// and the quotation marks, which show the type of the hidden value.
 fn beginning(line: &str) -> usize {
     let start = line.len() - line.trim_start().len();
     let rest = &line[start..];
@@ -305,7 +304,7 @@ mod tests {
             prop_assert_eq!(mask.line(0..end).len(), text[..end].chars().count());
         }
 
-        /// Whatever stands behind a key that is not known to be harmless.
+        /// Values of keys that are not known to be harmless are hidden.
         #[test]
         fn no_value_of_such_a_key_is_shown(
             head in "(\\[\\[site\\]\\]\n|\\[telegram\\]\n|\\[vault\\]\n|)",
@@ -316,7 +315,7 @@ mod tests {
         ) {
             let text = format!("{head}{key} = {open}Xk7QzW{close}{rest}\n");
             let mask = Mask::of(&text);
-            // Once there is a syntax error, its own line alone is quoted.
+            // After a syntax error only its own line is quoted.
             let mut start = 0;
             for line in text.split('\n') {
                 let masked = String::from_iter(mask.line(start..start + line.len()));

@@ -1,16 +1,16 @@
-//! `sitemon.conf`: text in, a [`Config`] or every mistake in it out.
+//! Reads `sitemon.conf`: turns its text into a [`Config`] or a list of all mistakes.
 //!
 //! - `keys` is the table of all keys; `toml_table` takes them out of the file one by one.
-//! - `telegram`, `agent`, `notify`, `action`, `listen`, `site`, `site_keys`, `login` give them their meaning, `scheme` knows which
-//!   site has which, `site_names` looks at the names of all sites together.
-//! - `exec` reads and looks at programs that are to be run.
+//! - `telegram`, `agent`, `notify`, `action`, `listen`, `site`, `site_keys` and `login` interpret them; `scheme`
+//!   lists the keys of each kind of site; `site_names` compares the names of all sites.
+//! - `exec` reads and inspects programs.
 //! - `value`, `times_of_day`, `address`, `route`, `endpoint`, `host_url`, `ipv6_zone`, `condition` and
-//!   `variables` read single values, `template` those with placeholders; `string_span` finds a part of one
-//!   in the file.
-//! - `error`, `syntax` and `mask` show what is wrong without showing a secret; `plaintext_secrets`,
-//!   `ca_files` and `machine_lacks` give warnings.
-//! - `summary` and `json` print what would run; `chat_sites` reads sites that are added in a chat;
-//!   `paired_chat` writes `chats`; `cause_secrets` collects what no cause of a failure may show.
+//!   `variables` parse single values, `template` those with placeholders; `string_span` locates a part of
+//!   a value in the file.
+//! - `error`, `syntax` and `mask` report mistakes without secrets; `plaintext_secrets`, `ca_files` and
+//!   `machine_lacks` warn.
+//! - `summary` and `json` print the configuration; `chat_sites` reads sites that are added in a chat;
+//!   `paired_chat` writes `chats`; `cause_secrets` collects what causes must not show.
 
 mod action;
 mod address;
@@ -81,11 +81,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use toml_table::{Entry, Table};
 
-/// A file over this is not a configuration.
+/// Maximum bytes of a configuration.
 pub const LARGEST_FILE: u64 = 1 << 20;
-/// At the start: a slow card has answered by then while a machine boots.
+/// Timeout of a file at the start: a slow SD card answers within this even during the boot.
 const START_WITHIN: Duration = Duration::from_secs(10);
-/// What writes a configuration into a pipe may take a while.
+/// Timeout of a pipe, whose writer may be slow.
 const PIPE_WITHIN: Duration = Duration::from_secs(30);
 
 /// A valid configuration.
@@ -99,11 +99,11 @@ pub struct Config {
     pub channels: Vec<Notify>,
     /// The `[[action]]` tables. Names are unique.
     pub actions: Vec<Action>,
-    /// `[listen]`, if it is there.
+    /// The `[listen]` table, if there is one.
     pub listen: Option<Listen>,
-    /// What holds for sites that are added in the chat.
+    /// Defaults of sites that are added in the chat.
     pub defaults: Defaults,
-    /// What the user should know but what stops nothing, one sentence each.
+    /// Warnings for the user, one sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -113,22 +113,22 @@ pub struct Telegram {
     pub token: Secret,
     /// Chats that get the alerts and may give commands. May be empty (for `pair`).
     pub chats: Vec<i64>,
-    /// In these chats only these users may give commands; `None` = all in them.
+    /// The only users who may give commands in these chats; `None` = all.
     pub users: Option<Vec<i64>>,
-    /// The topic of a forum group that messages go to (`message_thread_id`), from 1 = General.
+    /// The topic of a forum group for messages (`message_thread_id`), at least 1 (General).
     pub topic: Option<i64>,
-    /// Between these local times alerts arrive without sound.
+    /// Local times between which alerts arrive without sound.
     pub quiet: Option<Hours>,
-    /// Base URL of the Bot API, no slash at its end.
+    /// Base URL of the Bot API, without a trailing slash.
     pub api: String,
-    /// Ways to it, in the order in which they are tried; at least one, none twice.
+    /// Routes to it in the order in which they are tried: at least one, without duplicates.
     pub route: Vec<Route>,
-    /// Long-poll time of `getUpdates`, 0 to 50 s.
+    /// Long-poll timeout of `getUpdates`, 0 to 50 s.
     pub poll: Duration,
 }
 
 impl Telegram {
-    /// Asked at the same place, in the same way, as the same bot.
+    /// Both use the same bot by the same API and routes.
     pub fn is_same_bot(&self, other: &Telegram) -> bool {
         let of = |t: &Telegram| {
             (
@@ -146,48 +146,48 @@ impl Telegram {
 /// `[agent]`.
 #[derive(Clone, Debug)]
 pub struct Agent {
-    /// State directory; a relative one is already relative to the configuration file.
+    /// State directory, already resolved relative to the configuration file.
     pub state: PathBuf,
-    /// Where `sitemon push` finds the agent.
+    /// Socket to which `sitemon push` reports.
     pub socket: PathBuf,
-    /// Directory for the reports that come while no agent runs.
+    /// Directory for reports that are made while no agent runs.
     pub spool: PathBuf,
-    /// HTTP connections at once, at least 4.
+    /// Maximum number of HTTP connections, at least 4.
     pub max_connections: usize,
     pub idle_connections: usize,
     /// Whole seconds.
     pub idle_timeout: Duration,
-    /// `/check` commands running at once, at least 1.
+    /// Maximum number of `/check` commands that run at once, at least 1.
     pub commands: usize,
-    /// Programs running at once, at least 1.
+    /// Maximum number of programs that run at once, at least 1.
     pub max_commands: usize,
-    /// Asked whether our own line is up: it is down when none of them answers. At most 8; none =
-    /// the line counts as up.
+    /// Targets of the uplink's probes, at most 8: the uplink is down when none of them answers. Empty: it
+    /// counts as up.
     pub uplink: Vec<Target>,
-    /// An `http:` or `https:` URL with everything filled in, to be asked for every minute while all
-    /// is well. With it the alarm can be kept silent, hence a secret.
+    /// An `http:` or `https:` URL with all variables replaced, which is requested every minute while the agent
+    /// is healthy. A secret: with it others could suppress the alarm.
     pub heartbeat: Option<Secret>,
-    /// When the daily summary is sent: minutes since local midnight.
+    /// Time of the daily summary in minutes since local midnight.
     pub digest: Option<u16>,
-    /// A zone that is known here, by name or in POSIX form; `None` = the system's.
+    /// A known time zone, by name or in POSIX form; `None` = the system's.
     pub timezone: Option<String>,
-    /// An `http:` or `https:` URL without a slash at its end: the server that is asked for the
-    /// registration of every domain; `None` = those of IANA's list.
+    /// URL of an RDAP server for all domains, `http:` or `https:` without a trailing slash; `None` = the
+    /// servers in IANA's list.
     pub rdap: Option<String>,
     pub ca_file: Option<PathBuf>,
     pub user_agent: String,
 }
 
-/// Where a TCP connection goes to.
+/// Target of a TCP connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// A name, or an IP address without brackets.
+    /// A host name, or an IP address without brackets.
     pub host: String,
-    /// From 1.
+    /// 1 to 65,535.
     pub port: u16,
 }
 
-/// As the file writes it: `tcp://1.1.1.1:443`, `tcp://[::1]:443`.
+/// As in the file: `tcp://1.1.1.1:443`, `tcp://[::1]:443`.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Target { host, port } = self;
@@ -199,15 +199,15 @@ impl fmt::Display for Target {
     }
 }
 
-/// What [`parse`] needs to know of the world.
+/// The environment of [`parse`].
 pub struct Context<'a> {
-    /// The path of the file, as errors show it.
+    /// The path of the file, for errors.
     pub file: &'a str,
     /// Other users can read the file.
     pub exposed: bool,
     /// The directory that relative paths start from.
     pub dir: &'a Path,
-    /// Why a time zone is not known here, as what follows the key's name in a message.
+    /// Checks a time zone. The error continues the key's name in a message.
     pub zone: &'a dyn Fn(&str) -> Result<(), String>,
     /// The environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
@@ -215,21 +215,21 @@ pub struct Context<'a> {
     pub read: &'a dyn Fn(&Path) -> io::Result<SmallFile>,
 }
 
-/// A text file and whether it is a secret to others.
+/// A text file, and who can read it.
 #[derive(Clone, Debug)]
 pub struct SmallFile {
     pub text: String,
-    /// Others can read it, or a group that was not given it by root.
+    /// Other users can read it, or a group to which root did not give it.
     pub exposed: bool,
 }
 
-/// Reads the configuration at `path`, and the file with the token where it names one. Blocks, for
-/// some seconds when files do not answer. A pipe that we were started with will do: `/dev/stdin`,
-/// or the `/dev/fd/63` of a shell's `<(…)`.
+/// Reads the configuration at `path`, and the file with the token if it names one. Blocks, for some
+/// seconds if a file system hangs. Accepts an inherited pipe: `/dev/stdin`, or the `/dev/fd/63` of a
+/// shell's `<(…)`.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or every mistake in it.
+/// If the file cannot be read; else all mistakes in it.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
     let file = match is_inherited(path) {
         true => read_inherited(path),
@@ -238,11 +238,11 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config,
     read(path, file, START_WITHIN, env)
 }
 
-/// [`load`] for a configuration that was read before: of a pipe there is nothing more to come.
+/// Like [`load`], but refuses pipes, which were consumed by the first read.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or every mistake in it.
+/// If the file cannot be read; else all mistakes in it.
 pub fn reload(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
     let patience = files::READ_TIMEOUT;
     read(path, read_small(path, patience), patience, env)
@@ -271,20 +271,20 @@ fn read(
     Ok(config)
 }
 
-/// Where `sitemon push` reports to.
+/// Where `sitemon push` delivers reports.
 #[derive(Debug)]
 pub struct PushPaths {
     pub socket: PathBuf,
     pub spool: PathBuf,
-    /// The names of the `push:` sites, where the file could be read.
+    /// Names of the `push:` sites, if the file could be read.
     pub sites: Option<Vec<String>>,
 }
 
-/// Of a configuration that may have mistakes elsewhere, and none of whose variables is looked up.
+/// Reads the paths from a configuration that may have other mistakes, without looking up variables.
 ///
 /// # Errors
 ///
-/// It cannot be read: why, and what holds without it.
+/// If the file cannot be read: the reason, and the default paths.
 pub fn push_paths(path: &Path) -> Result<PushPaths, (String, PushPaths)> {
     let shown = path.display();
     let none = |_: &Path| Err(io::ErrorKind::Unsupported.into());
@@ -333,11 +333,11 @@ pub fn push_paths(path: &Path) -> Result<PushPaths, (String, PushPaths)> {
     }
 }
 
-/// Reads the text of a configuration.
+/// Parses the text of a configuration.
 ///
 /// # Errors
 ///
-/// Every mistake in it, or the first syntax error.
+/// All mistakes in it, or the first syntax error.
 pub fn parse(text: &str, ctx: &Context) -> Result<Config, Mistakes> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut log = MistakeList::new(text);
@@ -363,7 +363,7 @@ pub fn parse(text: &str, ctx: &Context) -> Result<Config, Mistakes> {
     }
 }
 
-/// `None` where a mistake is recorded.
+/// Returns `None` after a mistake, which is recorded.
 fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Config> {
     let mut warnings = Vec::new();
     let (telegram, chats) = match root.table("telegram", log).value() {
@@ -384,7 +384,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
     table.finish(log);
     let mut names = Names::default();
     let tables = root.tables("site", log).into_iter();
-    // Each in a block of its own: all of them side by side would be kept by the heap for good.
+    // One at a time: all of them at once would enlarge the heap for good.
     let sites = tables.map(|table| {
         let site = site::read(table, &defaults, &mut names, &scope, log);
         site.map(Arc::new)
@@ -435,7 +435,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
     })
 }
 
-/// A path, made relative to the configuration's directory.
+/// Reads a path, resolved relative to the configuration's directory.
 fn path(
     table: &mut Table,
     key: &'static str,
@@ -458,12 +458,12 @@ fn read_small(path: &Path, patience: Duration) -> io::Result<SmallFile> {
     })
 }
 
-/// A descriptor that we were started with, by its name.
+/// The path names an inherited descriptor.
 fn is_inherited(path: &Path) -> bool {
     path == "/dev/stdin" || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
 }
 
-/// A pipe up to its end, or the regular file that the descriptor stands for.
+/// Reads a pipe to its end, or the regular file behind the descriptor.
 fn read_inherited(path: &Path) -> io::Result<SmallFile> {
     let owned = path.to_owned();
     files::within(path, PIPE_WITHIN, move || {
@@ -479,8 +479,8 @@ fn read_inherited(path: &Path) -> io::Result<SmallFile> {
 
 fn small(file: &File, found: &Metadata) -> io::Result<SmallFile> {
     let readable_by = |who| found.mode() & who != 0;
-    // What root lets another group read, or us, was given on purpose: to a service, or by systemd
-    // as a credential, whose access list shows as the group's bits.
+    // Access that root gave to another group, or to us, is deliberate: for a service, or by systemd as a
+    // credential, whose ACL shows as the group's bits.
     let given = found.uid() == 0 && (found.gid() != 0 || !rustix::process::geteuid().is_root());
     let exposed = readable_by(0o004) || (readable_by(0o040) && !given);
     let bytes = files::bounded(file, LARGEST_FILE)?;

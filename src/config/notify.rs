@@ -1,4 +1,4 @@
-//! `[[notify]]`: another channel for alerts, by HTTP.
+//! `[[notify]]`: another notification channel, by HTTP.
 
 use super::error::MistakeList;
 use super::plaintext_secrets::{is_literal, is_secret_body, is_secret_name};
@@ -19,11 +19,11 @@ use toml_span::value::ValueInner;
 use toml_span::{Spanned, Value};
 use url::Url;
 
-/// A `[[notify]]` table. All but the name, the method and the names of headers may hold secrets.
+/// A `[[notify]]` table. All but its name, the method and the names of headers may be secret.
 #[derive(Clone, Debug)]
 pub struct Notify {
     pub channel: Channel,
-    /// Scheme and host, which is all of it that may be shown.
+    /// Scheme and host, the only part of the URL that may be shown.
     pub origin: String,
     pub url: Template,
     pub method: String,
@@ -38,10 +38,10 @@ pub enum Body {
     Json(Template),
 }
 
-/// What the `sites` of a channel may name, and the names that other channels have.
+/// What the `sites` of a channel may name, and the names in use.
 pub struct Targets {
     known: HashSet<String>,
-    /// A site has mistakes: perhaps its group is not known.
+    /// A site has mistakes, so its group may be missing here.
     partly: bool,
     channels: Vec<String>,
 }
@@ -60,7 +60,7 @@ impl Targets {
     }
 }
 
-/// One `[[notify]]`; `None` where a mistake is recorded.
+/// Reads one `[[notify]]`. Returns `None` after a mistake, which is recorded.
 pub fn read(
     mut table: Table,
     targets: &mut Targets,
@@ -153,7 +153,7 @@ pub fn read(
     })
 }
 
-/// What nothing will ever go by.
+/// Warns of channels that will never be used.
 pub fn idle(channels: &[Notify], has_telegram: bool) -> Vec<String> {
     let idle = channels
         .iter()
@@ -188,7 +188,7 @@ struct PlacedUrl {
     origin: String,
 }
 
-/// The whole URL is a secret: with it others could send, or read.
+/// The whole URL is secret: with it others could send or read messages.
 fn url(table: &mut Table, ctx: &Context, log: &mut MistakeList) -> Entry<PlacedUrl> {
     let written = table.text("url", log, |text| Ok(text.to_owned()));
     if let Entry::Given(text) = &written
@@ -213,7 +213,7 @@ fn url(table: &mut Table, ctx: &Context, log: &mut MistakeList) -> Entry<PlacedU
     })
 }
 
-/// A value of `json`, whose texts are templates. Whether it is sound.
+/// Appends a value of `json`, whose texts are templates. Returns whether it is valid.
 fn push_json(
     template: &mut Template,
     mut value: Value,
@@ -323,7 +323,7 @@ pub fn sites(table: &mut Table, targets: &Targets, log: &mut MistakeList) -> Ent
     })
 }
 
-/// As the file has it.
+/// Formats `when` as in the file.
 pub fn when_text(when: When) -> String {
     let timed = |words, time| format!("{words} {}", value::format_duration(time));
     match when {

@@ -1,10 +1,10 @@
-//! Puts the chat that was found by `sitemon pair` into the text of a configuration.
+//! Writes the chat that `sitemon pair` found into the text of a configuration.
 
-/// `text` with the line `chats = [CHAT]` below the header of `[telegram]`, and else as it was.
+/// Returns `text` with the line `chats = [CHAT]` below the header of `[telegram]`.
 ///
 /// # Errors
 ///
-/// There is no place for it; the sentence goes on behind the path of the file.
+/// If there is no place for it; the message continues the path of the file.
 pub fn with_chat(text: &str, chat: i64) -> Result<String, &'static str> {
     if chats(text).is_some() {
         return Err("has `chats` in [telegram] already");
@@ -19,7 +19,7 @@ pub fn with_chat(text: &str, chat: i64) -> Result<String, &'static str> {
         let before = if line.ends_with('\n') { "" } else { end };
         let (head, rest) = text.split_at(at);
         let new = format!("{head}{before}chats = [{chat}]{end}{rest}");
-        // What looks like a header may stand in a text of several lines.
+        // The line may have been part of a multi-line string.
         if chats(&new) == Some(vec![Some(chat)]) {
             return Ok(new);
         }
@@ -27,7 +27,7 @@ pub fn with_chat(text: &str, chat: i64) -> Result<String, &'static str> {
     Err("has no line [telegram]")
 }
 
-/// `[telegram]`, as TOML lets it be written.
+/// The header `[telegram]` in any notation of TOML.
 fn is_header(line: &str) -> bool {
     let inside = line.trim_start().strip_prefix('[');
     let Some((name, rest)) = inside.and_then(|inside| inside.split_once(']')) else {

@@ -1,12 +1,12 @@
-//! Secrets that stand in the file itself and not in the environment: a file that others can read
-//! gives them away.
+//! Finds secrets that are written in the file instead of the environment: other users may be able to
+//! read the file.
 
 use super::error::MistakeList;
 use super::value::expand;
 use std::cell::Cell;
 use toml_span::Span;
 
-/// Parts of the name of a header, a field or a parameter whose value is a secret.
+/// Parts of names of headers, fields and parameters with secret values.
 const PARTS: [&str; 11] = [
     "auth",
     "cookie",
@@ -23,34 +23,34 @@ const PARTS: [&str; 11] = [
 /// Whole names of that kind.
 const NAMES: [&str; 5] = ["pass", "passphrase", "pin", "pw", "sig"];
 
-/// Keys that a warning names; of more it gives the number.
+/// Maximum number of keys that a warning names.
 const NAMED: usize = 5;
 
-/// `text` is a value, and nothing in it comes from the environment.
+/// `text` is a value without variables of the environment.
 pub fn is_literal(text: &str) -> bool {
     let filled = Cell::new(false);
     let env = |_: &str| {
         filled.set(true);
         Some(String::new())
     };
-    // A `$` that no name follows is recorded as a mistake elsewhere.
+    // A `$` without a name is recorded as a mistake elsewhere.
     let _ = expand(text, &env);
     !text.is_empty() && !filled.get()
 }
 
-/// What is called `name` is a secret, by all that is customary.
+/// The name suggests a secret.
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     NAMES.contains(&name.as_str()) || PARTS.iter().any(|part| name.contains(part))
 }
 
-/// `text`, a request body, has the name of a secret in it and nothing from the environment.
+/// `text`, a request body, contains the name of a secret and no variable of the environment.
 pub fn is_secret_body(text: &str) -> bool {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'));
     is_literal(text) && words.into_iter().any(is_secret_name)
 }
 
-/// `url` has a literal password in it, or a literal parameter with the name of a secret.
+/// `url` has a literal password, or a literal parameter whose name suggests a secret.
 pub fn is_secret_url(url: &str) -> bool {
     let rest = url.split_once("//").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -66,8 +66,7 @@ pub fn is_secret_url(url: &str) -> bool {
             .any(|(name, value)| is_secret_name(name) && is_literal(value))
 }
 
-/// What to say of a `file` that others can read and that has secrets at these places; `None`
-/// without any.
+/// Warns of a `file` that other users can read and that has secrets at these places; `None` without any.
 pub fn warning(file: &str, secrets: &[(Span, String)], log: &MistakeList) -> Option<String> {
     let named = secrets.iter().take(NAMED);
     let named: Vec<String> = named

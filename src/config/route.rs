@@ -1,4 +1,4 @@
-//! `route`: ways to Telegram; and proxies, which a site may have, too.
+//! Parses `route`, the routes to Telegram, and the `proxy` of sites.
 
 use super::Context;
 use super::error::MistakeList;
@@ -16,10 +16,10 @@ use url::{Host, Url};
 const FORMS: &str =
     "takes \"direct\", a proxy (http://, socks5:// or socks5h://) or a relay (https://)";
 const PROXY_FORM: &str = "must begin with http://, socks5:// or socks5h://";
-/// What libcurl and RFC 1928 take for a proxy without a port.
+/// Default port of a proxy in libcurl and RFC 1928.
 const PROXY_PORT: u16 = 1080;
 
-/// The list, none twice.
+/// Reads the list and rejects duplicates.
 pub fn read(
     table: &mut Table,
     ctx: &Context,
@@ -67,7 +67,7 @@ pub fn read(
     })
 }
 
-/// `proxy` of a site.
+/// Reads the `proxy` of a site.
 pub fn site_proxy(
     table: &mut Table,
     key: &'static str,
@@ -115,7 +115,7 @@ fn proxy(text: &str) -> Result<SecretUrl, String> {
     }
     let url = http_like(text)?;
     let rest = text.split_once("://").map_or("", |(_, rest)| rest);
-    // The standard's URLs leave out the port that is their scheme's own: no scheme has another's.
+    // `Url` omits port 80 of an `http:` URL; parsed as `https:` it keeps it.
     let written = url
         .port()
         .or_else(|| Url::parse(&format!("https://{rest}")).ok()?.port());
@@ -167,7 +167,7 @@ fn relay(text: &str) -> Result<SecretUrl, String> {
     ))
 }
 
-/// As they are in the URL, and decoded; none so short that it stands in other words by chance.
+/// Returns these texts as in the URL and decoded, without those that are part of other words by chance.
 fn parts<'a>(parts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     const SHORTEST: usize = 3;
     let parts = parts.into_iter().filter(|part| part.len() >= SHORTEST);
@@ -176,14 +176,14 @@ fn parts<'a>(parts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         .collect()
 }
 
-/// In small letters.
+/// Returns the scheme in lower case.
 fn scheme(text: &str) -> Option<String> {
     let (scheme, _) = text.split_once("://")?;
     let is_scheme = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
     is_scheme.then(|| scheme.to_ascii_lowercase())
 }
 
-/// More than one slash comes behind the host.
+/// More than one slash follows the host.
 fn has_path(text: &str) -> bool {
     let rest = text.split_once("://").map_or("", |(_, rest)| rest);
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
@@ -191,7 +191,7 @@ fn has_path(text: &str) -> bool {
         .is_some_and(|at| &host[at..] != "/")
 }
 
-/// The parts of a URL, with a host as an `http:` URL has it whatever the scheme.
+/// Parses a URL of any scheme, with the rules of `http:` for its host.
 fn http_like(text: &str) -> Result<Url, String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("has a blank or a line break in an address; write a blank as `%20`".to_owned());
@@ -200,7 +200,7 @@ fn http_like(text: &str) -> Result<Url, String> {
     if rest.is_empty() || rest.starts_with(['/', '\\', '?', '#']) {
         return Err("has no host name behind the `//`".to_owned());
     }
-    // These would end the host: what was meant as a password would be asked, and shown.
+    // These characters end the host: a part of the password would be taken for it, and shown.
     if let Some((before, _)) = rest.rsplit_once('@')
         && before.contains(['/', '\\', '?', '#'])
     {

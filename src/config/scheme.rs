@@ -1,4 +1,4 @@
-//! Kinds of sites, by the scheme of their URL.
+//! The kinds of sites, named by the scheme of their URL.
 
 use super::keys;
 use Scheme::{Dns, Exec, Host, Http, Https, Icmp, Push, Tcp, Tls};
@@ -11,18 +11,18 @@ pub enum Scheme {
     Tls,
     Dns,
     Icmp,
-    /// This machine itself.
+    /// This machine.
     Host,
     /// A program.
     Exec,
-    /// A job that reports by itself.
+    /// A job that reports to us.
     Push,
 }
 
 impl Scheme {
     pub const ALL: [Scheme; 9] = [Http, Https, Tcp, Tls, Dns, Icmp, Host, Exec, Push];
 
-    /// As a URL begins, without the `:` and the `//`.
+    /// The scheme without `:` and `//`.
     pub fn word(self) -> &'static str {
         match self {
             Http => "http",
@@ -37,13 +37,13 @@ impl Scheme {
         }
     }
 
-    /// As a URL begins.
+    /// The start of a URL.
     pub fn prefix(self) -> String {
         let slashes = if self.has_host() { "://" } else { ":" };
         format!("{}{slashes}", self.word())
     }
 
-    /// The cargo feature for this kind, if this build was made without it.
+    /// The cargo feature of this kind, if this build lacks it.
     pub fn missing(self) -> Option<&'static str> {
         match self {
             Dns if !cfg!(feature = "dns") => Some("dns"),
@@ -54,7 +54,7 @@ impl Scheme {
         }
     }
 
-    /// The scheme of `url`, capitals or not.
+    /// Returns the scheme of `url`, whose case is ignored.
     pub fn of(url: &str) -> Option<Scheme> {
         let (word, rest) = url.split_once(':')?;
         let mut all = Scheme::ALL.into_iter();
@@ -62,7 +62,7 @@ impl Scheme {
             .filter(|scheme| scheme.has_host() == rest.starts_with("//"))
     }
 
-    /// A host stands in its URL, behind `//`.
+    /// Its URLs have a host after `//`.
     pub fn has_host(self) -> bool {
         !matches!(self, Host | Exec | Push)
     }
@@ -72,7 +72,7 @@ impl Scheme {
         homes(key).contains(&self)
     }
 
-    /// What to say of `key` in a site of this kind; `None` if it may be there.
+    /// Says why a site of this kind must not have `key`; `None` if it may.
     pub fn refusal(self, key: &str) -> Option<String> {
         if self.has(key) {
             return None;
@@ -95,12 +95,12 @@ impl Scheme {
     }
 }
 
-/// The kinds that have `key`; of a key that no site has, all.
+/// Returns the kinds of sites that have `key`; all if none has it.
 fn homes(key: &str) -> &'static [Scheme] {
     keys::SITE.key(key).map_or(&Scheme::ALL, |key| key.sites)
 }
 
-/// `a, b and c`.
+/// Formats `a, b and c`.
 pub fn listed(words: &[&str], and: &str) -> String {
     match words {
         [] => String::new(),

@@ -1,11 +1,10 @@
-//! What looks like a secret wherever it stands: users, passwords and queries of URLs, bot tokens.
+//! Recognises secrets by their form: users, passwords and queries of URLs, bot tokens.
 
 use super::scheme::Scheme;
 use super::value::{is_word, leading};
 use std::ops::Range;
 
-/// [`hidden_parts`] of a URL as it stands in the file: all of it where escapes may stand for `@` or
-/// `?`.
+/// Like [`hidden_parts`] for a URL as written in the file: all of it if escapes may stand for `@` or `?`.
 pub fn hidden_in_source(source: &str) -> Vec<Range<usize>> {
     match source.contains('\\') {
         true => std::iter::once(0..source.len()).collect(),
@@ -13,8 +12,8 @@ pub fn hidden_in_source(source: &str) -> Vec<Range<usize>> {
     }
 }
 
-/// Byte ranges of `url`, a broken one perhaps, in which a user, a password, a query or a fragment
-/// stands.
+/// Returns the ranges in bytes of users, passwords, queries and fragments in `url`, which may be
+/// malformed.
 pub fn hidden_parts(url: &str) -> Vec<Range<usize>> {
     if Scheme::of(url).is_some_and(|scheme| !scheme.has_host()) {
         return Vec::new();
@@ -25,8 +24,8 @@ pub fn hidden_parts(url: &str) -> Vec<Range<usize>> {
     vec![start..user, query.unwrap_or(url.len())..url.len()]
 }
 
-/// Byte ranges of a URL as it stands in the file beside its scheme, host and port: a path, too. All of
-/// what is no URL, but for the words that stand in the place of one.
+/// Returns the ranges in bytes of all but scheme, host and port in a URL as written in the file; all of a
+/// text that is no URL, except for the keywords that are allowed in place of one.
 pub fn hidden_beside_origin(source: &str) -> Vec<Range<usize>> {
     const WORDS: [&str; 2] = ["direct", "none"];
     if source.contains('\\') || !source.contains("//") {
@@ -43,7 +42,7 @@ pub fn hidden_beside_origin(source: &str) -> Vec<Range<usize>> {
     hidden
 }
 
-/// `url` with `***` for each of its [`hidden_parts`].
+/// Replaces the [`hidden_parts`] of `url` by `***`.
 pub fn masked_url(url: &str) -> String {
     let mut shown = url.to_owned();
     for part in hidden_parts(url).into_iter().rev() {
@@ -54,15 +53,15 @@ pub fn masked_url(url: &str) -> String {
     shown
 }
 
-/// Byte ranges of `text` that look like secrets wherever they stand: bot tokens, and users and
-/// passwords in URLs. In no particular order.
+/// Returns the ranges in bytes of `text` that look like secrets: bot tokens, and users and passwords in
+/// URLs. In no particular order.
 pub fn secret_looks(text: &str) -> Vec<Range<usize>> {
     let mut found = bot_tokens(text);
     found.extend(url_users(text));
     found
 }
 
-/// `text` with whatever looks like a secret replaced by as many `*`.
+/// Replaces what looks like a secret by as many `*`.
 pub fn scrub(text: &str) -> String {
     let secrets = secret_looks(text);
     text.char_indices()
@@ -76,7 +75,7 @@ pub fn scrub(text: &str) -> String {
         .collect()
 }
 
-/// `digits:key` with a key of 25 characters or more (real ones have 35).
+/// Finds `digits:key` with a key of at least 25 characters (real ones have 35).
 fn bot_tokens(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
@@ -94,8 +93,8 @@ fn bot_tokens(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// What stands between `//` and the last `@` of the same word, quotes ending a word too: more than
-/// a URL parser would take, for the URL may be a broken one.
+/// Finds the text between `//` and the last `@` of the same word, which quotation marks end, too. More
+/// than a URL parser would take, as the URL may be malformed.
 fn url_users(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for (slashes, _) in text.match_indices("//") {

@@ -1,4 +1,4 @@
-//! `[[site]]` → [`Site`].
+//! Reads `[[site]]` into [`Site`].
 
 use super::address::{self, Address};
 use super::cause_secrets;
@@ -23,12 +23,12 @@ const ADVICE: exec::Advice = exec::Advice {
     example: "/usr/lib/nagios/plugins/check_disk",
     secret: "put it into `env`",
 };
-/// Stands for the times of what is not asked.
+/// Interval and timeout of sites that are not checked.
 const UNASKED: Duration = Duration::from_secs(10);
-/// Characters of a token.
+/// Minimum number of characters of a token.
 const SHORTEST_TOKEN: usize = 16;
 
-/// One `[[site]]`; `None` where a mistake is recorded.
+/// Reads one `[[site]]`. Returns `None` after a mistake, which is recorded.
 pub fn read(
     mut table: Table,
     defaults: &Keys,
@@ -99,7 +99,7 @@ pub fn read(
         }
         address => check(address, command, ip, &own, &keys, log)?,
     };
-    // What reports by itself lacks the keys of what is asked.
+    // Sites that report lack the keys of those that are checked.
     let unasked = matches!(check, Check::Push(_));
     let time = |asked: Option<Duration>| asked.or(unasked.then_some(UNASKED));
     let number = |asked: Option<u32>| asked.or(unasked.then_some(1));
@@ -128,7 +128,7 @@ pub fn read(
     })
 }
 
-/// When reports are due: one of `every` and `at`. `url`: where that of the site is.
+/// Reads when reports are due: either `every` or `at`. `url`: span of the site's URL.
 fn due(
     every: Entry<Duration>,
     at: Entry<Vec<Window>>,
@@ -233,7 +233,7 @@ fn http(
     keys: &Keys,
     log: &mut MistakeList,
 ) -> Option<HttpCheck> {
-    // Credentials in the URL are the site's own, so they go before those of the defaults.
+    // Credentials in the site's URL take precedence over those in `[defaults]`.
     if auth.is_some()
         && let Some(span) = own.auth.span()
     {
@@ -261,13 +261,13 @@ fn http(
         private_redirects: keys.private_redirects.get()?,
         version: keys.http.get().unwrap_or(HttpVersion::Any),
         ip,
-        // Sites of http:// don't have the key.
+        // Sites with http:// lack the key.
         verify: keys.verify.get().unwrap_or(true),
         ca_file: keys.ca_file.get(),
     })
 }
 
-/// The wanted family of addresses. An address has one itself: then a default does not apply.
+/// Reads the address family. For an IP address the default does not apply.
 fn family(address: &Address, own: &Keys, keys: &Keys, log: &mut MistakeList) -> IpVersion {
     let wanted = keys.ip.get().unwrap_or(IpVersion::Any);
     let (other, is) = match (address.host().and_then(literal), wanted) {
@@ -281,7 +281,7 @@ fn family(address: &Address, own: &Keys, keys: &Keys, log: &mut MistakeList) -> 
     IpVersion::Any
 }
 
-/// How long before its end the registration of the site's domain is warned about, if it can have one.
+/// Reads how long before the domain's expiry the user is warned, if the site has a domain.
 fn registration(
     address: &Address,
     own: &Keys,
@@ -309,8 +309,8 @@ fn literal(host: &str) -> Option<IpAddr> {
     host.split('%').next()?.parse().ok()
 }
 
-/// Rules over several keys, of which some may come from `[defaults]`: reported at the site's own
-/// key where it has one.
+/// Checks combinations of keys, some of which may come from `[defaults]`: mistakes are reported at the
+/// site's own key if it has one.
 fn together(own: &Keys, keys: &Keys, log: &mut MistakeList) {
     if let (Entry::Given(slow), Some(timeout)) = (&keys.slow, keys.timeout.get())
         && slow.value >= timeout

@@ -15,27 +15,27 @@ use std::time::Duration;
 use toml_span::Spanned;
 use toml_span::value::ValueInner;
 
-/// What is read of the beginning of a conversation, in bytes.
+/// Maximum bytes of `expect`.
 const LONGEST_EXPECT: usize = 4096;
 
-/// What the sites are read in.
+/// Context in which sites are read.
 pub struct Scope<'a> {
     pub ctx: &'a Context<'a>,
-    /// Chats of `[telegram]`; `None` = any will do.
+    /// Chats of `[telegram]`; `None` = any are allowed.
     pub chats: Option<Vec<i64>>,
-    /// The agent's directory, if it is known.
+    /// The agent's state directory, if it is known.
     pub state: Option<&'a Path>,
 }
 
-/// Declares [`Keys`]: each key with the type of its value and its reader, a function of the table,
-/// the key, and where it is read.
+/// Declares [`Keys`]: each key with its type and its reader, a function of the table, the key and the
+/// scope.
 macro_rules! shared_keys {
     ($($key:ident: $type:ty = $read:expr,)*) => {
-        /// The keys that `[defaults]` and `[[site]]` share; by default none is given.
+        /// The keys that `[defaults]` and `[[site]]` share; all missing by default.
         #[derive(Default)]
         pub struct Keys {
             $(pub $key: Entry<$type>,)*
-            /// What `$NAME` stood for in them.
+            /// Values of the environment that were replaced in them.
             pub taken: Vec<String>,
         }
 
@@ -50,7 +50,7 @@ macro_rules! shared_keys {
                 }
             }
 
-            /// These, or those of `[defaults]` that `counts` where the file says nothing here.
+            /// Fills in keys from `[defaults]` that are missing here and that `counts`.
             pub fn or(&self, defaults: &Keys, counts: &dyn Fn(&str) -> bool) -> Keys {
                 Keys {
                     $($key: match self.$key.is_absent() && counts(stringify!($key)) {
@@ -146,9 +146,9 @@ fn chats(
     })
 }
 
-/// A table of texts with variables in them, e.g. of headers.
+/// Describes a table of strings with variables, e.g. of headers.
 pub struct Texts {
-    /// One of its values is a secret.
+    /// At least one of its values is secret.
     pub secret: bool,
     pub name: fn(&str) -> Result<(), String>,
     pub value: fn(String) -> Result<String, String>,
@@ -160,7 +160,7 @@ const HEADERS: Texts = Texts {
     value: |text| value::header_value(&text).map(|()| text),
 };
 
-/// Names and values in the order of the file. The values may be secrets.
+/// Reads names and values in the order of the file. Values may be secret.
 pub fn texts(
     table: &mut Table,
     key: &'static str,
@@ -180,8 +180,8 @@ pub fn texts(
     )
 }
 
-/// Names and values in the order of the file; `read` takes the text of a value further, of which it is
-/// told what messages call it. `secret`: one of them is a secret.
+/// Reads names and values in the order of the file. `read` converts a value, given its name in messages.
+/// `secret`: at least one of them is secret.
 pub fn fields<T>(
     table: &mut Table,
     key: &'static str,
@@ -200,7 +200,7 @@ pub fn fields<T>(
         fields.sort_by_key(|(key, _)| key.span.start);
         let mut list = Vec::new();
         let mut sound = true;
-        // A form that takes nothing from the environment has its password in it, whatever that is called.
+        // A form without variables contains its password, whatever the field is called.
         let mut literal = secret && !fields.is_empty();
         for (key, mut field) in fields {
             let name = key.name.into_owned();
@@ -279,7 +279,7 @@ fn ip_version(text: &str) -> Result<IpVersion, String> {
     }
 }
 
-/// In percent.
+/// Parses a percentage from 0 to 99.
 fn loss(text: &str) -> Result<u32, String> {
     let share = text.strip_suffix('%').and_then(|share| share.parse().ok());
     share.filter(|share| *share < 100).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! Names of the sites: no two alike, and `after` names one without going round in a circle.
+//! Checks the names of all sites: they are unique, and `after` forms no circle.
 
 use super::error::MistakeList;
 use super::toml_table::Entry;
@@ -7,19 +7,19 @@ use crate::monitor::bot::nearest::nearest;
 use std::collections::HashMap;
 use toml_span::Spanned;
 
-/// Collects them site by site; a site with other mistakes counts too.
+/// Collects names site by site, also of sites with other mistakes.
 #[derive(Default)]
 pub struct Names {
-    /// The line of every name, where it stands first.
+    /// The line of the first occurrence of each name.
     lines: HashMap<String, usize>,
-    /// The line of every token, where it stands first.
+    /// The line of the first occurrence of each token.
     tokens: HashMap<String, usize>,
-    /// What sites come after, in the order of the file.
+    /// The values of `after` in the order of the file.
     after: Vec<After>,
 }
 
 struct After {
-    /// The site that says so; `None` without a usable name.
+    /// The site with this `after`; `None` if it has no valid name.
     site: Option<String>,
     named: Spanned<String>,
 }
@@ -46,7 +46,7 @@ impl Names {
         }
     }
 
-    /// A token says which site is meant, too.
+    /// Tokens are unique as well: they identify the site.
     pub fn add_token(&mut self, token: &Entry<String>, log: &mut MistakeList) {
         let Entry::Given(token) = token else { return };
         let line = log.line(token.span);
@@ -61,12 +61,12 @@ impl Names {
         }
     }
 
-    /// All names so far.
+    /// Iterates over all names so far.
     pub fn known(&self) -> impl Iterator<Item = &str> {
         self.lines.keys().map(String::as_str)
     }
 
-    /// With all names known, looks at what `after` says.
+    /// Checks the values of `after` once all names are known.
     pub fn finish(self, log: &mut MistakeList) {
         for After { site, named } in &self.after {
             if site.as_ref() == Some(&named.value) {
@@ -91,7 +91,7 @@ impl Names {
         self.loops(log);
     }
 
-    /// Every site comes after at most one other, so a walk along them ends, or gets into one loop.
+    /// Reports circles. Each site has at most one `after`, so a walk along them ends or enters one circle.
     fn loops(&self, log: &mut MistakeList) {
         let named = self.after.iter().enumerate();
         let next: HashMap<&str, usize> = named
@@ -106,12 +106,12 @@ impl Names {
                 path.push(at);
                 step = next.get(self.after[at].named.value.as_str()).copied();
             }
-            // Where an earlier walk came by, this one tells nothing new.
+            // The walk met an earlier one, which has reported its circle.
             let Some(entry) = path.iter().position(|&at| Some(at) == step) else {
                 continue;
             };
             let circle = &path[entry..];
-            // One alone is reported already.
+            // A site after itself is reported elsewhere.
             if let [first, _, ..] = circle {
                 self.circle(circle, *first, log);
             }

@@ -1,15 +1,15 @@
-//! Where a part of a text stands in the file, escapes or not.
+//! Locates a part of a string in the file, which may have escapes.
 
 use std::ops::Range;
 use toml_span::Span;
 
-/// The place in `file` of `part`, bytes of `text`, which stands at `span` there. Where that can't
-/// be told (a text over several lines that has escapes), the whole.
+/// Returns the span in `file` of `part`, a range of bytes in `text`, whose literal is at `span`. Returns
+/// `span` if that cannot be determined (a multi-line string with escapes).
 pub fn within(file: &str, span: Span, text: &str, part: Range<usize>) -> Span {
     let places = || -> Option<Span> {
         let escapes = file.get(..span.start)?.ends_with('"');
         let source = file.get(span.start..span.end)?;
-        // Of every byte of the text that begins a character, and of the end.
+        // Tries every start of a character, and the end.
         let place = |wanted: usize| {
             let (mut at, mut read) = (0, 0);
             while read < wanted {
@@ -22,7 +22,7 @@ pub fn within(file: &str, span: Span, text: &str, part: Range<usize>) -> Span {
             }
             Some(at)
         };
-        // The end must fit too, or what came before may have been luck.
+        // The end must match as well, or the match is a coincidence.
         (place(text.len())? == source.len()).then_some(())?;
         Some(Span::new(
             span.start + place(part.start)?,
@@ -32,7 +32,7 @@ pub fn within(file: &str, span: Span, text: &str, part: Range<usize>) -> Span {
     places().unwrap_or(span)
 }
 
-/// Bytes of a TOML escape, its backslash counted, of which `rest` has what follows that.
+/// Length in bytes of a TOML escape including its backslash. `rest` follows the backslash.
 fn escape_length(rest: &str) -> Option<usize> {
     match rest.chars().next()? {
         'x' => Some(4),
@@ -62,7 +62,7 @@ mod tests {
         meant("a = \"b \\\"c\\\" d\"", "b \"c\" d", 2..5, "\\\"c\\\"");
         meant("a = \"\\u00e4\\tb\"", "ä\tb", 3..4, "b");
         meant("a = \"ab\"", "ab", 2..2, "");
-        // A line that goes on.
+        // A line continuation.
         meant("a = \"b\\\n  cd\"", "bcd", 2..3, "b\\\n  cd");
     }
 

@@ -1,4 +1,4 @@
-//! `sitemon config`: what would run, as a table for people. It holds no secret.
+//! `sitemon config`: prints the configuration as a table, without secrets.
 
 use super::action::{limit_text, task_text};
 use super::notify::when_text;
@@ -10,10 +10,10 @@ use crate::monitor::site::{Check, Due, HttpCheck, PushCheck, SendExpect, Site};
 use crate::monitor::time::hours;
 use crate::monitor::uplink::route::Route;
 
-/// Columns of a table are no wider: a cell that is longer pushes the rest of its row away.
+/// Maximum width of a column: a longer cell shifts the rest of its row.
 const WIDEST: usize = 64;
 
-/// The configuration as a table for people, line breaks included.
+/// Formats the configuration as a table, including line breaks.
 pub fn summary(config: &Config) -> String {
     let mut rows = vec![["NAME", "URL", "EVERY", "TIMEOUT", "EXPECTED"].map(str::to_owned)];
     rows.extend(config.sites.iter().map(|site| {
@@ -137,7 +137,7 @@ fn expectation(site: &Site) -> String {
             let loss = icmp.loss.map(|loss| format!("loss {loss}%"));
             std::iter::once("echo".to_owned()).chain(loss).collect()
         }
-        // Its URL says it all.
+        // Its URL has everything.
         Check::Host(_) => Vec::new(),
         Check::Exec(exec) => exec
             .command
@@ -177,7 +177,7 @@ fn http_expectation(http: &HttpCheck) -> Vec<String> {
         wanted.push("login".to_owned());
     }
     wanted.push(format!("status {}", http.status));
-    // `{:?}` keeps control characters from the terminal.
+    // `{:?}` escapes control characters, which could control the terminal.
     wanted.extend(http.body.iter().map(|text| format!("body with {text:?}")));
     wanted.extend(
         http.body_not
@@ -201,7 +201,7 @@ fn unverified(verify: bool) -> Option<String> {
     (!verify).then(|| "certificate not verified".to_owned())
 }
 
-/// A text on one line that cannot steer a terminal.
+/// Puts a text on one line without control characters.
 fn shown(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -245,7 +245,7 @@ fn telegram_line(telegram: &Telegram) -> String {
     )
 }
 
-/// Columns as wide as their widest cell, within reason, two blanks between them, none behind the last.
+/// Aligns columns by their widest cells up to [`WIDEST`], separated by two blanks.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         rows.iter()
@@ -257,7 +257,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        // Not a width of `format!`, which panics beyond 65,535.
+        // `format!` panics for widths over 65,535.
         let padded = |(cell, width): (&String, &usize)| {
             let blanks = width.saturating_sub(cell.chars().count());
             format!("{cell}{}", " ".repeat(blanks))

@@ -1,11 +1,11 @@
-//! TOML's syntax errors in words.
+//! Describes TOML's syntax errors.
 
 use super::error::MistakeList;
 use super::keys::plain_part;
 use super::value::{is_word, leading};
 use toml_span::{ErrorKind, Span};
 
-/// Where a syntax error is and what a person should do about it.
+/// Returns where the error is, and how to correct it.
 pub fn explain(error: &toml_span::Error, log: &MistakeList) -> (Span, String) {
     let text = log.text();
     let line = |first: &Span| log.line(*first);
@@ -67,12 +67,12 @@ pub fn explain(error: &toml_span::Error, log: &MistakeList) -> (Span, String) {
         }
         ErrorKind::MultilineStringKey => "a key must stay in one line".to_owned(),
         ErrorKind::ExceededDepthLimit => "this is nested too deeply".to_owned(),
-        // What remains comes from deserializing, which is not used here.
+        // The other errors come from deserializing, which is not used here.
         _ => "this is not TOML".to_owned(),
     };
     let Span { mut start, mut end } = error.span;
     if start >= text.len() {
-        // Not on the empty line behind everything.
+        // Not on the empty line at the end.
         start = text.trim_end().len();
         end = start;
     }
@@ -83,7 +83,7 @@ pub fn explain(error: &toml_span::Error, log: &MistakeList) -> (Span, String) {
     (Span::new(start, end), what)
 }
 
-/// A token as people call it.
+/// The common name of a token.
 fn token(name: &'static str) -> &'static str {
     match name {
         "a table key" => "a key",

@@ -7,12 +7,12 @@ use crate::secret::Secret;
 use std::io;
 use std::path::Path;
 
-/// Where the token may come from when the file names none.
+/// The variable with the token if the file names no source.
 pub const TOKEN_VARIABLE: &str = "SITEMON_TELEGRAM_TOKEN";
 
 const TOKEN_FORM: &str = "is not a bot token; BotFather gives it in the form 123456:ABC-DEF";
 
-/// The section, and its chats as the sites may name them: `None` where a mistake is recorded.
+/// Reads the table and its chats, which sites may name. Returns `None` after a mistake, which is recorded.
 pub fn read(
     mut table: Table,
     ctx: &Context,
@@ -58,7 +58,7 @@ pub fn read(
     (telegram(), known)
 }
 
-/// A list of chat or user ids, none twice.
+/// Reads a list of chat or user ids without duplicates.
 pub fn ids(table: &mut Table, key: &'static str, log: &mut MistakeList) -> Entry<Vec<i64>> {
     table.list(key, log, |element, before| {
         Some(match element.as_integer()? {
@@ -69,7 +69,7 @@ pub fn ids(table: &mut Table, key: &'static str, log: &mut MistakeList) -> Entry
     })
 }
 
-/// The token from the one place that has it; `None` is a recorded mistake.
+/// Reads the token from its only source. Returns `None` after a mistake, which is recorded.
 fn token(
     table: &mut Table,
     ctx: &Context,
@@ -80,7 +80,7 @@ fn token(
     let written = table.text("token", log, |text| Ok(text.to_owned()));
     let file = table.text("token_file", log, |text| match text {
         "" => Err("is empty; it must be the path of a file that holds the token".to_owned()),
-        // A token, sound or not, is never to be shown as a path that cannot be read.
+        // A token, valid or not, must not be reported as the path of an unreadable file.
         text if looks_like_a_token(text) => {
             Err("must be the path of a file; a token itself goes into `token`".to_owned())
         }
@@ -146,8 +146,8 @@ fn from_file(path: &str, ctx: &Context, warnings: &mut Vec<String>) -> Result<Se
         .ok_or_else(|| format!("names {shown}, but what that holds {TOKEN_FORM}"))
 }
 
-/// A file that we may not read is looked for, by its name, among those that systemd has read for
-/// us (`LoadCredential=`, systemd.exec(5)).
+/// Looks for a file that we may not read among the credentials that systemd has loaded for us
+/// (`LoadCredential=`, systemd.exec(5)).
 fn credential(path: &Path, refused: io::Error, ctx: &Context) -> io::Result<SmallFile> {
     let given = (ctx.env)("CREDENTIALS_DIRECTORY").zip(path.file_name());
     match given {
@@ -158,7 +158,7 @@ fn credential(path: &Path, refused: io::Error, ctx: &Context) -> io::Result<Smal
     }
 }
 
-/// It begins as a token does, or is as the part of one that is behind the colon (35 characters).
+/// The text begins like a token, or looks like the part of one after the colon (35 characters).
 fn looks_like_a_token(text: &str) -> bool {
     let id = text.trim_start().split_once(':').map_or("", |(id, _)| id);
     let key = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
@@ -166,9 +166,9 @@ fn looks_like_a_token(text: &str) -> bool {
         || text.len() >= 30 && text.bytes().all(key)
 }
 
-/// The token that `text` holds, without what an editor puts around it; `None`: it has not the form of one.
+/// Returns the token in `text` without surrounding white space; `None` if it is malformed.
 pub fn sound_token(text: &str) -> Option<Secret> {
-    // An editor may have put a byte order mark before it.
+    // Some editors write a byte order mark.
     let text = text.trim_start_matches('\u{feff}').trim();
     value::is_token(text).then(|| Secret::new(text))
 }

@@ -1,5 +1,5 @@
-//! Texts of `[[notify]]` with placeholders in them: `{text}`, `{site}` … Another word in braces is a
-//! mistake; `{{word}}` stands for `{word}` itself, and braces around anything else are what they are.
+//! Templates in `[[notify]]` with placeholders `{text}`, `{site}` … Other words in braces are mistakes;
+//! `{{word}}` stands for `{word}`, and braces around anything else are literal.
 
 use super::Context;
 use super::error::MistakeList;
@@ -17,29 +17,29 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-/// What of a value goes into a URL as it is: unreserved characters (RFC 3986, section 2.3).
+/// Characters that are percent-encoded in URLs: all but the unreserved ones (RFC 3986, section 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// Bytes of a value in a URL or a header at most: servers refuse requests with long ones (414, 431), and an alert that is
-/// refused is gone.
+/// Maximum bytes of a value in a URL or a header: servers refuse long requests (414, 431), and a refused
+/// alert is lost.
 const LONGEST_IN_HEAD: usize = 1000;
 
-/// How values are written into a text.
+/// How values are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     Plain,
     Percent,
-    /// Inside a JSON string.
+    /// Part of a JSON string.
     Json,
     /// One line of ASCII.
     Header,
 }
 
-/// A text with its placeholders. It may hold secrets: `Debug` shows none.
+/// A parsed template. May be secret: `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Template {
     encoding: Encoding,
@@ -64,7 +64,7 @@ impl Template {
         Template { encoding, parts }
     }
 
-    /// The text with these values in it.
+    /// Replaces the placeholders by these values.
     pub fn fill(&self, values: &Values) -> String {
         let mut filled = String::new();
         for part in &self.parts {
@@ -90,13 +90,13 @@ impl Template {
         }
     }
 
-    /// Something that is no part of the configuration's texts.
+    /// Appends a literal text that does not come from the configuration.
     pub(super) fn push_text(&mut self, text: &str) {
         self.parts.push(Part::Text(Secret::new(text)));
     }
 
-    /// Takes a text as the file has it further: `$NAME` filled in, placeholders read. Whether it is
-    /// sound; what is not is recorded under `key`.
+    /// Appends a text of the file: replaces `$NAME` and parses placeholders. Returns whether it is valid;
+    /// mistakes are recorded under `key`.
     pub(super) fn push(
         &mut self,
         text: Entry<String>,
@@ -118,7 +118,7 @@ impl Template {
         for piece in pieces {
             match piece {
                 Piece::Text(text) => {
-                    // It was expanded before, as a whole.
+                    // The whole text was expanded successfully before.
                     let text = expand(text, ctx.env).unwrap_or_default();
                     match self.encoding {
                         Encoding::Json => self.push_text(&in_json(&text)),
@@ -132,14 +132,14 @@ impl Template {
     }
 }
 
-/// A part of a text as the file has it.
+/// A part of a text of the file.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece<'t> {
     Text(&'t str),
     Value(Placeholder),
 }
 
-/// The parts of a text, and where the words in braces are that are no placeholders.
+/// Splits a text into parts, and returns the ranges of words in braces that are no placeholders.
 fn pieces(text: &str) -> (Vec<Piece<'_>>, Vec<Range<usize>>) {
     let (mut pieces, mut unknown) = (Vec::new(), Vec::new());
     let (mut from, mut at) = (0, 0);
@@ -172,7 +172,7 @@ fn pieces(text: &str) -> (Vec<Piece<'_>>, Vec<Range<usize>>) {
     (pieces, unknown)
 }
 
-/// The word at the beginning of `text`; empty when there is none.
+/// Returns the word at the start of `text`; empty if there is none.
 fn word(text: &str) -> &str {
     match text.starts_with(|c: char| c.is_ascii_alphabetic()) {
         true => leading(text, |c| {
@@ -182,8 +182,8 @@ fn word(text: &str) -> &str {
     }
 }
 
-/// What to say of a word in braces. A secret may have braces around a part of it: what does not look
-/// like a word is not shown.
+/// The mistake for a word in braces. Braces may be part of a secret: the text is shown only if it looks
+/// like a word.
 fn unknown_placeholder(braced: &str) -> String {
     let word = braced.trim_matches(['{', '}']);
     let plain = word.len() <= 20 && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
@@ -202,13 +202,13 @@ fn unknown_placeholder(braced: &str) -> String {
     format!("has {shown}; {remedy}")
 }
 
-/// `text` as it stands between the quotes of a JSON string.
+/// Encodes `text` as part of a JSON string.
 fn in_json(text: &str) -> String {
     let quoted = json_string(text);
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// At most [`LONGEST_IN_HEAD`] bytes and an ellipsis.
+/// Truncates to [`LONGEST_IN_HEAD`] bytes and an ellipsis.
 fn shortened(value: &str) -> Cow<'_, str> {
     match value.len() <= LONGEST_IN_HEAD {
         true => Cow::Borrowed(value),
@@ -220,8 +220,8 @@ fn shortened(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// One line; as an encoded word (RFC 2047, section 2) where it is not ASCII: header values have no
-/// more than that (RFC 9110, section 5.5).
+/// Puts the text on one line, as an encoded word (RFC 2047, section 2) if it is not ASCII: header values
+/// must be (RFC 9110, section 5.5).
 fn header_value(text: &str) -> String {
     let line = text.replace("\r\n", " ");
     let line: String = line
@@ -281,7 +281,7 @@ mod tests {
             "a \"b\" c: state"
         );
         assert_eq!(filled(Encoding::Header, "{note}"), "");
-        // RFC 2047, section 4.1; read back by Python's email.header.
+        // RFC 2047, section 4.1; verified with Python's email.header.
         assert_eq!(
             filled(Encoding::Header, "{site}"),
             "=?UTF-8?B?YsO8cm8vMQ==?="
@@ -296,7 +296,7 @@ mod tests {
             let parts = vec![Part::Value(Placeholder::Text)];
             Template { encoding, parts }.fill(&values)
         };
-        // 8 KiB are what nginx and Apache take.
+        // nginx and Apache accept 8 KiB.
         let url = of(Encoding::Percent);
         assert!(
             url.len() < 4000 && url.ends_with("%F0%9F%94%B4%E2%80%A6"),

@@ -1,11 +1,9 @@
-//! Times of the day and days of the week, as the file writes them.
-//!
-//! Where one cannot be read, the error is what follows the key's name in the message.
+//! Parses times of the day and days of the week. Errors continue the key's name.
 
 use super::value::brief;
 use crate::monitor::time::hours::{ALL_DAYS, DAYS, Hours, Window};
 
-/// A time of the day such as `09:00`, in minutes since midnight.
+/// Parses a time of the day such as `09:00` to minutes since midnight.
 pub fn time(text: &str) -> Result<u16, String> {
     minutes(text).filter(|at| *at < 1440).ok_or_else(|| {
         format!(
@@ -15,7 +13,7 @@ pub fn time(text: &str) -> Result<u16, String> {
     })
 }
 
-/// Hours such as `22:00-07:00`.
+/// Parses hours such as `22:00-07:00`.
 pub fn hours(text: &str) -> Result<Hours, String> {
     read_hours(text).map_err(|what| match what {
         Wrong::Form => format!(
@@ -26,12 +24,12 @@ pub fn hours(text: &str) -> Result<Hours, String> {
     })
 }
 
-/// Windows such as `Sun 02:00-04:00, 12:00-12:30`.
+/// Parses windows such as `Sun 02:00-04:00, 12:00-12:30`.
 pub fn windows(text: &str) -> Result<Vec<Window>, String> {
     text.split(',').map(|part| window(part.trim())).collect()
 }
 
-/// Times such as `Mon-Fri 03:00, 12:00`: the minutes that begin then.
+/// Parses times such as `Mon-Fri 03:00, 12:00` to windows of one minute.
 pub fn times(text: &str) -> Result<Vec<Window>, String> {
     text.split(',').map(|part| moment(part.trim())).collect()
 }
@@ -92,7 +90,7 @@ fn read_hours(text: &str) -> Result<Hours, Wrong> {
     let from = minutes(from.trim())
         .filter(|at| *at < 1440)
         .ok_or(Wrong::Form)?;
-    // An end at midnight is the end of the day.
+    // Midnight as an end is the end of the day.
     let until = match minutes(until.trim()).ok_or(Wrong::Form)? {
         0 => 1440,
         until => until,
@@ -103,7 +101,7 @@ fn read_hours(text: &str) -> Result<Hours, Wrong> {
     Ok(Hours { from, until })
 }
 
-/// `9:00` to `24:00`, in minutes.
+/// Parses `9:00` to `24:00` to minutes.
 fn minutes(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let number = |text: &str, digits: std::ops::RangeInclusive<usize>| {
@@ -115,7 +113,7 @@ fn minutes(text: &str) -> Option<u16> {
     (minutes < 60 && at <= 1440).then_some(at)
 }
 
-/// `Sun`, `Mon-Fri`, `Sat-Mon`.
+/// Parses `Sun`, `Mon-Fri`, `Sat-Mon`.
 fn days_of(text: &str) -> Option<u8> {
     let day = |text: &str| DAYS.iter().position(|name| name.eq_ignore_ascii_case(text));
     let (first, last) = text.split_once('-').unwrap_or((text, text));

@@ -1,4 +1,4 @@
-//! TOML text → tables that know their keys, with positions; mistakes of shape are recorded here.
+//! Reads TOML into tables that know their keys, and records mistakes of type with their positions.
 
 use super::error::MistakeList;
 use super::keys::{ROOT, Section, ValueType, Visibility};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use toml_span::value::ValueInner;
 use toml_span::{Span, Spanned, Value};
 
-/// What a table has under a key.
+/// The value of a key.
 #[derive(Clone, Default)]
 pub enum Entry<T> {
     #[default]
     Absent,
-    /// Something that is recorded as a mistake.
+    /// A value whose mistake is recorded.
     Bad,
     Given(Spanned<T>),
 }
@@ -44,7 +44,7 @@ impl<T> Entry<T> {
         }
     }
 
-    /// Takes what is given a step further; `None` is a mistake, which `step` records.
+    /// Converts the value; `step` returns `None` after a mistake, which it records.
     pub fn then<U>(self, step: impl FnOnce(T, Span) -> Option<U>) -> Entry<U> {
         match self {
             Entry::Absent => Entry::Absent,
@@ -56,7 +56,7 @@ impl<T> Entry<T> {
         }
     }
 
-    /// Takes the value a step further; an error says what follows the key's name.
+    /// Converts the value; an error of `step` continues the key's name.
     pub fn check<U>(
         self,
         key: &str,
@@ -72,21 +72,21 @@ impl<T> Entry<T> {
 }
 
 impl<T: Clone> Entry<T> {
-    /// A copy of the value.
+    /// Returns a copy of the value.
     pub fn get(&self) -> Option<T> {
         self.clone().value()
     }
 }
 
-/// A table whose keys are taken one by one; [`Table::finish`] reports what is left.
+/// A table whose keys are taken one by one; [`Table::finish`] reports the rest.
 pub struct Table<'t> {
     section: &'static Section,
-    /// Its header, or the whole of an inline table.
+    /// Span of its header, or of a whole inline table.
     pub span: Span,
     entries: toml_span::value::Table<'t>,
 }
 
-/// The whole file as a table.
+/// Parses the whole file.
 pub fn root<'t>(text: &'t str, log: &mut MistakeList) -> Option<Table<'t>> {
     match toml_span::parse(text) {
         Ok(value) => Table::new(&ROOT, value, log),
@@ -99,7 +99,7 @@ pub fn root<'t>(text: &'t str, log: &mut MistakeList) -> Option<Table<'t>> {
 }
 
 impl<'t> Table<'t> {
-    /// What stands for a table that is not there.
+    /// A table in place of a missing one.
     pub fn empty(section: &'static Section) -> Table<'t> {
         Table {
             section,
@@ -127,7 +127,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// What stands under `key`, or its default.
+    /// Takes the value of `key`, or its default.
     fn take(&mut self, key: &'static str) -> Option<Value<'t>> {
         let declared = self.section.key(key);
         debug_assert!(declared.is_some(), "{key} is no key of this");
@@ -143,19 +143,19 @@ impl<'t> Table<'t> {
             .map_or(&ValueType::Flag, |key| &key.takes)
     }
 
-    /// What of the value of `key` may be shown.
+    /// Returns which part of the value of `key` may be shown.
     pub fn shown(&self, key: &str) -> Visibility {
         self.section
             .key(key)
             .map_or(Visibility::Nothing, |key| key.shown)
     }
 
-    /// `key` as messages call it, e.g. `login.url`.
+    /// The name of `key` in messages, e.g. `login.url`.
     pub fn label(&self, key: &str) -> String {
         format!("{}{key}", self.section.prefix)
     }
 
-    /// The table under `key`.
+    /// Reads the table `key`.
     pub fn table(&mut self, key: &'static str, log: &mut MistakeList) -> Entry<Table<'t>> {
         let (ValueType::Table(section), Some(value)) = (self.takes(key), self.take(key)) else {
             return Entry::Absent;
@@ -177,7 +177,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// Takes out the keys for which there is a `refusal`, and records it.
+    /// Removes the keys for which `refusal` returns a message, and records it.
     pub fn refuse(&mut self, refusal: impl Fn(&str) -> Option<String>, log: &mut MistakeList) {
         self.entries.retain(|key, _| match refusal(&key.name) {
             Some(what) => {
@@ -188,7 +188,7 @@ impl<'t> Table<'t> {
         });
     }
 
-    /// The tables under `key`, a `[[key]]` each.
+    /// Reads the array of tables `[[key]]`.
     pub fn tables(&mut self, key: &'static str, log: &mut MistakeList) -> Vec<Table<'t>> {
         let (ValueType::Table(section), Some(mut value)) = (self.takes(key), self.take(key)) else {
             return Vec::new();
@@ -210,7 +210,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// A text in quotes.
+    /// Reads a string.
     pub fn text<T>(
         &mut self,
         key: &'static str,
@@ -223,7 +223,7 @@ impl<'t> Table<'t> {
         })
     }
 
-    /// A duration within the bounds that the table of keys has for it.
+    /// Reads a duration within the bounds in the table of keys.
     pub fn time(&mut self, key: &'static str, log: &mut MistakeList) -> Entry<Duration> {
         let takes = self.takes(key);
         self.text(key, log, |text| match *takes {
@@ -233,7 +233,7 @@ impl<'t> Table<'t> {
         })
     }
 
-    /// A whole number within the bounds that the table of keys has for it.
+    /// Reads a whole number within the bounds in the table of keys.
     pub fn integer(&mut self, key: &'static str, log: &mut MistakeList) -> Entry<u32> {
         let takes = self.takes(key);
         self.read(key, log, |value| {
@@ -250,8 +250,8 @@ impl<'t> Table<'t> {
         self.read(key, log, |value| value.as_bool().map(Ok))
     }
 
-    /// A list. `read` sees the elements before one, too; `None` is the wrong type, and an error has
-    /// the place of the mistake where that is not the whole element.
+    /// Reads a list. `read` gets an element and those before it; it returns `None` for a wrong type, and an
+    /// error with the position of the mistake if that is not the whole element.
     pub fn list<T>(
         &mut self,
         key: &'static str,
@@ -294,7 +294,7 @@ impl<'t> Table<'t> {
         })
     }
 
-    /// A value that `read` takes, `None` being the wrong type.
+    /// Reads a value with `read`, which returns `None` for a wrong type.
     pub fn read<T>(
         &mut self,
         key: &'static str,
@@ -313,7 +313,7 @@ impl<'t> Table<'t> {
         })
     }
 
-    /// Records the keys that were not taken.
+    /// Records the remaining keys as unknown.
     pub fn finish(self, log: &mut MistakeList) {
         for key in self.entries.keys() {
             log.add(key.span, self.section.unknown(&key.name));
@@ -326,7 +326,7 @@ fn not_a_table(section: &Section, found: &ValueInner, span: Span, log: &mut Mist
     log.add(span, format!("{title} must be a table, found {found}"));
 }
 
-/// What a value is, for `found …`.
+/// Names the type of a value, for `found …`.
 pub fn describe(value: &ValueInner) -> &'static str {
     match value {
         ValueInner::String(_) => "a text in quotes",
@@ -338,7 +338,7 @@ pub fn describe(value: &ValueInner) -> &'static str {
     }
 }
 
-/// Of a table that goes on below its header, the header alone.
+/// Returns the header of a table that continues below it.
 fn header(span: Span, text: &str) -> Span {
     let source = text.get(span.start..span.end).unwrap_or_default();
     let line = source.lines().next().unwrap_or_default();

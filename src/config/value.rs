@@ -1,6 +1,6 @@
-//! Pure parsers of single values: durations, status sets, `$NAME`, tokens, names.
+//! Parsers of single values: durations, status sets, `$NAME`, tokens, names.
 //!
-//! Where one fails, the error is what follows the key's name in the message:
+//! Their errors continue the key's name:
 //! ``must be a duration such as "60s"; `60` has no unit``.
 
 use crate::monitor::site::StatusSet;
@@ -8,10 +8,10 @@ use crate::monitor::site::printable;
 use std::ops::Range;
 use std::time::Duration;
 
-/// The longest duration that can be written, 10,000 days: sums of a few stay far from overflow.
+/// Maximum duration, 10,000 days: sums of a few are far from an overflow.
 pub const LONGEST_DURATION: Duration = Duration::from_secs(10_000 * 86_400);
 
-/// Units of a duration in milliseconds, in the order they are written.
+/// Units in milliseconds, in the order in which they are written.
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
     ("h", 3_600_000),
@@ -20,7 +20,7 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-/// Reads `500ms`, `10s`, `5m`, `1h30m`, `14d`: whole numbers, larger units first, each at most once.
+/// Parses `500ms`, `10s`, `5m`, `1h30m`, `14d`: whole numbers, larger units first, each at most once.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = |why: String| format!("must be a duration such as \"60s\" or \"1h30m\"; {why}");
     if text.is_empty() {
@@ -42,7 +42,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
                 false => not_a_duration(text),
             }));
         }
-        // The iterator only moves on, so a unit that came already, or should have, is not found.
+        // The iterator does not go back, so a repeated or misplaced unit is not found.
         let Some((_, size)) = units.find(|(name, _)| *name == unit) else {
             let known = UNITS.iter().any(|(name, _)| *name == unit);
             return Err(wrong(match (known, meant(text)) {
@@ -71,7 +71,7 @@ fn not_a_duration(text: &str) -> String {
     )
 }
 
-/// What one number with a unit in other words most likely means: `10 sec`, `1.5h`, `5 minutes`.
+/// Guesses what one number with an unknown unit means: `10 sec`, `1.5h`, `5 minutes`.
 fn meant(text: &str) -> Option<Duration> {
     let digits = leading(text, |c| c.is_ascii_digit() || c == '.');
     let count: f64 = digits.parse().ok()?;
@@ -86,12 +86,12 @@ fn meant(text: &str) -> Option<Duration> {
     };
     let millis = count * f64::from(size);
     let longest = LONGEST_DURATION.as_millis() as f64;
-    // Exactly so, and no other.
+    // Only if it is exact.
     let exact = millis.fract() == 0.0 && (1.0..=longest).contains(&millis);
     exact.then(|| Duration::from_millis(millis as u64))
 }
 
-/// A duration from `min` to `max`.
+/// Parses a duration from `min` to `max`.
 pub fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     let value = duration(text)?;
     if value < min {
@@ -105,7 +105,7 @@ pub fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Durat
     Ok(value)
 }
 
-/// A duration of whole seconds from `min` to `max`.
+/// Parses a duration of whole seconds from `min` to `max`.
 pub fn whole_seconds(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     let value = duration_within(text, min, max)?;
     if value.subsec_nanos() != 0 {
@@ -117,7 +117,7 @@ pub fn whole_seconds(text: &str, min: Duration, max: Duration) -> Result<Duratio
     Ok(value)
 }
 
-/// The shortest exact form that [`duration`] reads, down to milliseconds: `1m30s`, `1s500ms`, `0s`.
+/// Formats the shortest text that [`duration`] parses, to the millisecond: `1m30s`, `1s500ms`, `0s`.
 pub fn format_duration(duration: Duration) -> String {
     let mut rest = duration.as_millis();
     let mut text = String::new();
@@ -134,7 +134,7 @@ pub fn format_duration(duration: Duration) -> String {
     text
 }
 
-/// Reads a set of HTTP status codes such as `200-299,401`, each within 100 to 999.
+/// Parses a set of HTTP status codes such as `200-299,401`, each within 100 to 999.
 pub fn status_set(text: &str) -> Result<StatusSet, String> {
     let ranges = text
         .split(',')
@@ -143,7 +143,7 @@ pub fn status_set(text: &str) -> Result<StatusSet, String> {
     Ok(StatusSet { ranges })
 }
 
-/// A set of one code.
+/// Returns a set of one code.
 pub fn status_code(code: i64) -> Result<StatusSet, String> {
     status_set(&code.to_string())
 }
@@ -172,16 +172,16 @@ fn status_range(part: &str) -> Result<(u16, u16), String> {
     Ok((from, to))
 }
 
-/// A `$` that could not be filled in.
+/// A `$` that cannot be replaced.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadDollar {
-    /// The `$` and its name, in bytes of the text.
+    /// Range of the `$` and its name in bytes.
     pub range: Range<usize>,
-    /// The variable that is not set; `None` for a `$` that no name follows.
+    /// The unset variable; `None` if no name follows the `$`.
     pub name: Option<String>,
 }
 
-/// `text` with every `$NAME` taken from the environment and every `$$` turned into a dollar sign.
+/// Replaces each `$NAME` by the variable of the environment, and each `$$` by a dollar sign.
 pub fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, Vec<BadDollar>> {
     let mut filled = String::with_capacity(text.len());
     let mut bad = Vec::new();
@@ -219,7 +219,7 @@ pub fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String
     if bad.is_empty() { Ok(filled) } else { Err(bad) }
 }
 
-/// Whether `text` has the form of a bot token, `123456:ABC-DEF`: such a one is safe in a URL's path.
+/// `text` has the form of a bot token, `123456:ABC-DEF`, which is safe in the path of a URL.
 pub fn is_token(text: &str) -> bool {
     text.split_once(':').is_some_and(|(id, key)| {
         !id.is_empty()
@@ -231,12 +231,12 @@ pub fn is_token(text: &str) -> bool {
     })
 }
 
-/// The name of a site or a group: 1 to 64 characters on one line.
+/// Parses the name of a site or a group: 1 to 64 characters on one line.
 pub fn label(text: &str) -> Result<String, String> {
     one_line(text, 64)
 }
 
-/// A note under alerts: 1 to 200 characters on one line.
+/// Parses a note under alerts: 1 to 200 characters on one line.
 pub fn note(text: &str) -> Result<String, String> {
     one_line(text, 200)
 }
@@ -260,7 +260,7 @@ fn one_line(text: &str, most: usize) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// An HTTP method as it goes over the wire.
+/// Parses an HTTP method, which must be in capital letters.
 pub fn method(text: &str) -> Result<String, String> {
     if text == "CONNECT" {
         return Err(
@@ -283,8 +283,8 @@ pub fn method(text: &str) -> Result<String, String> {
     })
 }
 
-/// Checks the name of a request header: an HTTP token (RFC 9110, section 5.6.2) that is not
-/// the HTTP library's own business.
+/// Checks the name of a request header: an HTTP token (RFC 9110, section 5.6.2) that the HTTP library does
+/// not set itself.
 pub fn header_name(name: &str) -> Result<(), String> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(token) {
@@ -302,8 +302,7 @@ pub fn header_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether `text` may be the value of a header that is sent: RFC 9110 section 5.5 has no more than
-/// ASCII for that.
+/// Checks the value of a request header: RFC 9110 section 5.5 allows ASCII only.
 pub fn header_value(text: &str) -> Result<(), String> {
     if text.chars().any(|c| c.is_control() && c != '\t') {
         return Err("has a line break or another control character in it".to_owned());
@@ -316,7 +315,7 @@ pub fn header_value(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// `text` for an error message: at most 40 characters of it.
+/// Truncates `text` to 40 characters for a message.
 pub fn brief(text: &str) -> String {
     match text.char_indices().nth(40) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
@@ -324,12 +323,12 @@ pub fn brief(text: &str) -> String {
     }
 }
 
-/// A letter of a bare key of TOML.
+/// A character of a bare key in TOML.
 pub fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
-/// `text` up to the first `sign`, and what is behind that.
+/// Splits `text` at the first `sign`.
 pub fn cut(text: &str, sign: impl Fn(char) -> bool) -> (&str, Option<&str>) {
     match text.split_once(sign) {
         Some((before, behind)) => (before, Some(behind)),
@@ -337,7 +336,7 @@ pub fn cut(text: &str, sign: impl Fn(char) -> bool) -> (&str, Option<&str>) {
     }
 }
 
-/// The beginning of `text`, as long as its characters are `wanted`.
+/// Returns the longest prefix of `text` whose characters are all `wanted`.
 pub fn leading(text: &str, wanted: impl Fn(char) -> bool) -> &str {
     let end = text.find(|c| !wanted(c)).unwrap_or(text.len());
     &text[..end]

@@ -1,4 +1,4 @@
-//! `$NAME` in a value: what the environment has for it, or a mistake that points at it.
+//! Replaces `$NAME` in values by variables of the environment.
 
 use super::error::MistakeList;
 use super::keys::Visibility;
@@ -7,8 +7,7 @@ use super::string_span::within;
 use super::toml_table::{Entry, Table};
 use super::value::{self, BadDollar};
 
-/// A text as it is written, and with its variables filled in. `is_secret` says whether a secret
-/// stands in what is written.
+/// Reads a text and replaces its variables. `is_secret` tells whether the text as written holds a secret.
 pub fn filled(
     table: &mut Table,
     key: &'static str,
@@ -28,8 +27,8 @@ pub fn filled(
     (written, filled)
 }
 
-/// Fills in `$NAME`. A `secret` text is not quoted, nor is a password in a URL: of a variable that
-/// isn't set, the name is shown only if it looks like one, for `pa$sword` may be a password.
+/// Replaces `$NAME`. Mistakes quote neither a `secret` text nor a password in a URL. The name of an unset
+/// variable is shown only if it looks like one, as `pa$sword` may be a password.
 pub fn expanded(
     text: Entry<String>,
     key: &str,
@@ -53,7 +52,7 @@ pub fn expanded(
     })
 }
 
-/// What is wrong with it, as what follows the key's name. See [`expanded`] for `secret`.
+/// Describes the mistake, to follow the key's name. See [`expanded`] for `secret`.
 pub fn unfilled(dollar: &BadDollar, secret: bool) -> String {
     let customary = |name: &str| !name.bytes().any(|b| b.is_ascii_lowercase());
     match &dollar.name {

@@ -1,4 +1,4 @@
-//! Memory for bodies that are kept whole: there is room for two, 1 MiB each.
+//! Limits the memory for buffered bodies to two of 1 MiB each.
 
 use crate::lock::lock;
 use async_lock::{Semaphore, SemaphoreGuardArc};
@@ -7,19 +7,18 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A site that needs its permit for longer is slow.
+/// A site that holds its permit for longer is slow.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// Two permits. Sites that were slow the last time share one, so that they never hold up the others.
+/// Two permits. Sites that were slow the last time share one, so that they never delay the others.
 pub(super) struct BodyPermits {
     quick: Arc<Semaphore>,
     any: Arc<Semaphore>,
-    /// Names of sites.
+    /// Names of slow sites.
     slow: Mutex<HashSet<String>>,
 }
 
-/// The right to keep one body of 1 MiB. Given back when it is dropped. Who has one must not wait
-/// for another.
+/// The permit to buffer one body of 1 MiB. Released on drop. Its holder must not wait for another one.
 pub struct BodyPermit {
     of: Arc<BodyPermits>,
     site: String,
@@ -36,7 +35,7 @@ impl BodyPermits {
         }
     }
 
-    /// Waits for as long as it takes.
+    /// Waits without a limit.
     pub(super) async fn acquire(self: &Arc<BodyPermits>, site: &str) -> BodyPermit {
         let is_slow = lock(&self.slow).contains(site);
         let guard = match is_slow {
@@ -51,7 +50,7 @@ impl BodyPermits {
         }
     }
 
-    /// All sites may be others from now on.
+    /// Forgets which sites are slow.
     pub(super) fn reconfigure(&self) {
         lock(&self.slow).clear();
     }

@@ -1,4 +1,4 @@
-//! Calls of the Bot API: a body out, a bounded body back.
+//! Calls of the Bot API: sends a body and returns a bounded one.
 
 use super::route_failure::EXPLAINED;
 use super::{Client, GRACE, TransferError, TransferErrorKind, TransferRequest};
@@ -10,36 +10,36 @@ use isahc::http::{HeaderMap, HeaderValue, Method, header};
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// How a call goes to the Bot API.
+/// Options of a call.
 pub struct CallOptions {
     pub ip: IpVersion,
     pub proxy: Proxy,
-    /// A failure is looked into, for some seconds: why is the server not reached?
+    /// After a failure, spend some seconds on finding out why the server is unreachable.
     pub explained: bool,
 }
 
-/// Bodies over this are cut.
+/// Maximum bytes of a response body.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// A whole answer.
+/// A complete response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
-    /// At most 1 MiB.
+    /// At most [`MAX_BODY`] bytes.
     pub body: Vec<u8>,
 }
 
-/// Why there is no whole answer.
+/// Why there is no complete response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// The text holds no more of the URL than its host.
+    /// The text shows no more of the URL than its host.
     Failed(Failure),
-    /// The body is over 1 MiB; its beginning.
+    /// The body exceeds [`MAX_BODY`]; its beginning.
     TooLarge(Vec<u8>),
 }
 
 impl Client {
-    /// [`Client::post_by`] the environment's proxy or none.
+    /// Calls [`Client::post_by`] with the environment's proxy, if any.
     #[cfg(test)]
     pub async fn post(
         &self,
@@ -59,8 +59,8 @@ impl Client {
             .await
     }
 
-    /// POSTs `body` in HTTP/1.1 (one HTTP/2 connection for the poll and the sends would be one
-    /// dead connection for both). Takes no permit: three connections are kept for these calls.
+    /// POSTs `body` in HTTP/1.1: with HTTP/2 a dead connection would break the long poll and all sends at once.
+    /// Needs no permit, as three connections are reserved for these calls.
     pub async fn post_by(
         &self,
         options: &CallOptions,

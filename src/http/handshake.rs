@@ -1,4 +1,4 @@
-//! A TLS handshake of our own: libcurl shows neither the certificates nor why one was refused.
+//! TLS handshakes without libcurl, which reveals neither the certificates nor why one was rejected.
 
 use super::provider::{AnyCertificate, provider};
 use super::tls_stream::Session;
@@ -21,15 +21,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use webpki::{EndEntityCert, VerifiedPath};
 
-/// Trusted roots, parsed. About a megabyte for a system's bundle: not to be kept.
+/// Parsed trusted roots. A system's bundle takes about a megabyte, so it must not be kept.
 pub struct Bundle {
     store: Arc<RootCertStore>,
-    /// As many as `store.roots`, in the same order.
+    /// The certificates of `store.roots`, in the same order.
     certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Bundle {
-    /// Reads a PEM file; certificates in it that can't be used are skipped. Blocks.
+    /// Reads a PEM file and skips unusable certificates. Blocks.
     pub fn read(path: &Path) -> io::Result<Bundle> {
         let pem = files::read(path, files::LARGEST_BUNDLE)?;
         Ok(Bundle::of(pem::roots(&pem)))
@@ -45,13 +45,13 @@ impl Bundle {
         }
     }
 
-    /// One root alone; `None` when it can't be used.
+    /// Returns a bundle of one root; `None` if it is unusable.
     pub(super) fn of_one(root: CertificateDer<'static>) -> Option<Bundle> {
         Some(Bundle::of([root])).filter(|bundle| !bundle.is_empty())
     }
 
-    /// The root in a PEM file that `chain`, leaf first, leads to. One certificate after the other:
-    /// nothing is kept of the others. Blocks.
+    /// Finds the root in a PEM file that `chain`, leaf first, leads to. Parses one certificate at a time and
+    /// keeps none of the others. Blocks.
     pub(super) fn find(path: &Path, chain: &[CertificateDer<'static>]) -> io::Result<Option<Root>> {
         let pem = files::read(path, files::LARGEST_BUNDLE)?;
         let mut ones = pem::roots(&pem).filter_map(Bundle::of_one);
@@ -62,14 +62,14 @@ impl Bundle {
         self.certificates.is_empty()
     }
 
-    /// The root of this bundle that `chain`, leaf first, leads to.
+    /// Returns the root of this bundle that `chain`, leaf first, leads to.
     pub fn anchor(&self, chain: &[CertificateDer<'static>]) -> Option<CertificateDer<'static>> {
         self.verified(chain, UnixTime::now(), |path| self.root(path.anchor()))
             .flatten()
     }
 
-    /// What `see` makes of the way from the leaf of `chain` to a root of this bundle that holds at
-    /// `time`, if there is one.
+    /// Calls `see` with the path from the leaf of `chain` to a root of this bundle that is valid at `time`, if
+    /// there is one.
     fn verified<T>(
         &self,
         chain: &[CertificateDer<'static>],
@@ -98,8 +98,8 @@ impl Bundle {
         self.certificates.get(at).cloned()
     }
 
-    /// How long there is a way from the leaf of `chain` to the one root of this bundle: the
-    /// certificates of the last of them, without the root. `end_of` says when a certificate ends, in Unix seconds.
+    /// Finds the path from the leaf of `chain` to the only root of this bundle that is valid longest: its
+    /// end, and its certificates without the root. `end_of`: expiry of a certificate in Unix seconds.
     fn longest_way(
         &self,
         chain: &[CertificateDer<'static>],
@@ -107,7 +107,7 @@ impl Bundle {
     ) -> Option<Way> {
         let mut time = UnixTime::now();
         let mut longest: Option<Way> = None;
-        // Each turn is a way without the certificate that ended in the last one.
+        // Each round excludes the certificate that expired first in the previous one.
         for _ in chain {
             let on_the_way = self.verified(chain, time, |path| {
                 let intermediates = path.intermediate_certificates();
@@ -136,9 +136,9 @@ impl Bundle {
         longest
     }
 
-    /// Of all the roots in a PEM file the way from `chain`, leaf first, that holds longest; of those
-    /// that hold as long, the one to the root that ends last. `root_counts`: a way ends with its
-    /// root, too. One root after the other: nothing is kept of the others. Blocks.
+    /// Finds the path from `chain`, leaf first, to a root in a PEM file that is valid longest; of equals, the
+    /// one whose root expires last. `root_counts`: a path ends with its root, too. Parses one root at a time.
+    /// Blocks.
     pub(super) fn longest(
         path: &Path,
         chain: &[CertificateDer<'static>],
@@ -161,17 +161,17 @@ impl Bundle {
     }
 }
 
-/// From a server's certificate to a trusted root.
+/// A path from a server's certificate to a trusted root.
 pub struct Way {
-    /// When it ends, in Unix seconds: RFC 5280 (section 6.1) has no time at which a root ends.
+    /// Its end in Unix seconds, without the root: validation (RFC 5280, section 6.1) ignores the expiry of
+    /// roots.
     end: i64,
-    /// The certificate that ends then.
+    /// The certificate that expires then.
     pub first_to_end: CertificateDer<'static>,
     pub root: CertificateDer<'static>,
 }
 
-/// The key of the certificate `issuer` made `signature` of `signed`, by an algorithm that is known
-/// here.
+/// The key of the certificate `issuer` made `signature` of `signed`; false for unsupported algorithms.
 pub fn signs(issuer: &[u8], signed: &[u8], signature: &[u8]) -> bool {
     let issuer = CertificateDer::from(issuer);
     let Ok(issuer) = EndEntityCert::try_from(&issuer) else {
@@ -188,18 +188,18 @@ pub fn signs(issuer: &[u8], signed: &[u8], signature: &[u8]) -> bool {
 /// A root certificate.
 pub(super) type Root = CertificateDer<'static>;
 
-/// What a server presented.
+/// The certificates of a server.
 pub struct Peer {
     /// As sent: the leaf first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Why it isn't trusted, if so.
+    /// The reason if they are not trusted.
     pub trust: Result<(), CertificateError>,
-    /// It has asked for a client certificate, which it didn't get.
+    /// The server requested a client certificate and did not get one.
     pub wants_certificate: bool,
 }
 
 impl Peer {
-    /// The leaf was issued by itself.
+    /// The leaf is issued by itself.
     pub fn is_self_signed(&self) -> bool {
         self.chain
             .first()
@@ -208,7 +208,7 @@ impl Peer {
     }
 }
 
-/// The server asked for a client certificate, and refused to go on without one.
+/// The server requires a client certificate.
 #[derive(Debug)]
 pub struct ClientCertificateWanted;
 
@@ -220,8 +220,8 @@ impl fmt::Display for ClientCertificateWanted {
 
 impl std::error::Error for ClientCertificateWanted {}
 
-/// Connects to `address` and does one full handshake (never a resumed one: that would hide a
-/// renewed certificate) for `host`, a name or an IP address without brackets. Has no timeout.
+/// Connects to `address` and does one full handshake for `host`, a name or an IP address without brackets.
+/// Never resumes a session, as that would hide a renewed certificate. Has no timeout.
 pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::Result<Peer> {
     let socket = Async::<TcpStream>::connect(address).await?;
     match ended(establish(socket, host, Some(bundle)).await).await {
@@ -230,7 +230,7 @@ pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::
     }
 }
 
-/// A session, and the server that it is with.
+/// A session and the server's certificates.
 pub struct Secured {
     pub session: Session,
     /// As sent: the leaf first.
@@ -239,17 +239,18 @@ pub struct Secured {
 
 /// Why there is no session.
 pub enum Refusal {
-    /// The certificate was not accepted: `trust` is an error.
+    /// The certificate was rejected: `trust` is an error.
     Certificate(Peer),
     Handshake(io::Error),
 }
 
-/// One full handshake over `socket` with `host`, a name or an IP address without brackets. Without
-/// a `bundle` any certificate will do. Has no timeout.
+/// Does one full handshake over `socket` with `host`, a name or an IP address without brackets. Without a
+/// `bundle` every certificate is accepted. Has no timeout.
 ///
 /// # Errors
 ///
-/// A certificate that was not accepted, or a handshake that came to nothing; `Handshake`'s error
+/// A rejected certificate, or a failed handshake. The error in `Handshake` contains a [`rustls::Error`]
+/// if the server is at fault and not the connection.
 /// holds a [`rustls::Error`] when the server, and not the connection, was at fault.
 pub async fn secure(
     socket: Async<TcpStream>,
@@ -266,9 +267,9 @@ pub async fn secure(
     }
 }
 
-/// One full handshake over `socket` for `host`, only for the certificates: as they were sent, the
-/// leaf first, nothing of them verified. They are there even when the handshake failed after them,
-/// e.g. because the server wants one of ours. Has no timeout.
+/// Does one full handshake over `socket` for `host` and returns the certificates as sent, leaf first and
+/// unverified, even if the handshake failed after them, e.g. because the server requires a client
+/// certificate. Has no timeout.
 pub async fn chain(
     socket: Async<TcpStream>,
     host: &str,
@@ -283,10 +284,10 @@ fn no_certificate() -> io::Error {
     io::Error::other("no certificate")
 }
 
-/// The session, or why there is none, and the server, once it has shown a certificate.
+/// The session or an error, and the server if it has sent a certificate.
 type Established = (io::Result<Session>, Option<Peer>);
 
-/// Ends a session that was only made to see the server.
+/// Closes a session that was only established to see the server.
 async fn ended((session, peer): Established) -> (io::Result<()>, Option<Peer>) {
     match session {
         Ok(mut session) => {
@@ -297,7 +298,7 @@ async fn ended((session, peer): Established) -> (io::Result<()>, Option<Peer>) {
     }
 }
 
-/// One full handshake.
+/// Does one full handshake.
 async fn establish(socket: Async<TcpStream>, host: &str, bundle: Option<&Bundle>) -> Established {
     let (mut tls, recorder) = match connection(host, bundle) {
         Ok(connection) => connection,
@@ -312,12 +313,12 @@ async fn establish(socket: Async<TcpStream>, host: &str, bundle: Option<&Bundle>
     (shaken.map(|()| Session::new(socket, tls)), peer)
 }
 
-/// A client's side, before the first word. Nothing is resumed.
+/// Returns a client that resumes no session.
 fn connection(
     host: &str,
     bundle: Option<&Bundle>,
 ) -> io::Result<(ClientConnection, Arc<Recorder>)> {
-    // A certificate knows nothing of interfaces.
+    // Certificates do not contain interfaces.
     let host = host.split('%').next().unwrap_or_default();
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     let verifier: Arc<dyn ServerCertVerifier> = match bundle {
@@ -344,7 +345,7 @@ fn connection(
     Ok((tls, recorder))
 }
 
-/// The handshake alone.
+/// Performs the handshake.
 async fn shake(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> io::Result<()> {
     loop {
         while tls.wants_write() {
@@ -357,10 +358,10 @@ async fn shake(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> io::Res
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if let Err(error) = tls.process_new_packets() {
-            // The alert that tells the server why; whether it arrives doesn't matter.
+            // The alert that tells the server the reason; delivery is optional.
             let _ = tls.write_tls(&mut socket.get_ref());
             return Err(io::Error::other(match error {
-                // Who said hello does speak TLS.
+                // A peer that sent a ServerHello does speak TLS.
                 rustls::Error::InvalidMessage(_) if tls.protocol_version().is_some() => {
                     rustls::Error::General("garbage in the handshake".to_owned())
                 }
@@ -370,8 +371,8 @@ async fn shake(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> io::Res
     }
 }
 
-/// A verifier, with the chain and its result kept, and whether the server asked for a certificate
-/// of ours.
+/// A verifier that records the chain and its result, and whether the server requested a client
+/// certificate.
 #[derive(Debug)]
 struct Recorder {
     verifier: Arc<dyn ServerCertVerifier>,
@@ -384,7 +385,7 @@ impl Recorder {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// An alert after the server had asked for a certificate is about that.
+    /// Attributes an alert after the request for a client certificate to that.
     fn explained<T>(&self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| {
             let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
@@ -398,7 +399,7 @@ impl Recorder {
     }
 }
 
-/// Has none to give.
+/// Provides no client certificate.
 impl ResolvesClientCert for Recorder {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.asked.store(true, Ordering::Relaxed);

@@ -1,34 +1,34 @@
-//! When idle connections have to be looked after.
+//! Computes when idle connections must be closed.
 //!
-//! libcurl closes a connection that has been idle for more than 118 s (`conn_max_idle_ms` of its
-//! admin handle), but only looks for such ones when a transfer starts, and at most once a second
-//! (`Curl_cpool_prune_dead`). While other transfers start that is enough; when nothing does,
-//! a nudge is due, so that an idle connection is closed within two minutes all the same.
+//! libcurl closes connections that have been idle for over 118 s (`conn_max_idle_ms` of its admin
+//! handle), but looks for them only when a transfer starts, at most once a second
+//! (`Curl_cpool_prune_dead`). If no transfer starts, a dummy transfer makes it look, so that idle
+//! connections are closed within two minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A start this long after the end of a transfer closes its connection.
+/// A transfer that starts this long after the end of another closes its connection.
 const PRUNED_AFTER: Duration = Duration::from_millis(119_100);
-/// Without one, the nudge comes this long after it.
+/// Without one, the dummy transfer starts after this time.
 const NUDGE_AFTER: Duration = Duration::from_millis(119_200);
-/// libcurl looks at most this often.
+/// libcurl's minimum interval between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Ends that are at most this far apart share an entry.
+/// Ends within this time share an entry.
 const BUCKET: Duration = Duration::from_secs(1);
-/// Entries kept: nudges come 119.2 s after the oldest, so more can't be of use.
+/// Maximum number of entries: a dummy transfer comes 119.2 s after the oldest, so more are useless.
 const MAX_ENTRIES: usize = 130;
 
-/// The ends of transfers not yet followed by a look. Times are of any one monotonic clock.
+/// Ends of transfers whose connections may be idle. Times are of one monotonic clock.
 #[derive(Debug, Default)]
 pub(super) struct Idle {
-    /// The first end of each second in which a transfer ended, oldest first.
+    /// The first end in each second with ends, oldest first.
     ends: VecDeque<Duration>,
     looked: Option<Duration>,
 }
 
 impl Idle {
-    /// A transfer starts: libcurl looks for old connections, unless it just has.
+    /// Notes the start of a transfer: libcurl looks for idle connections unless it just did.
     pub(super) fn started(&mut self, now: Duration) {
         if self.looked.is_some_and(|at| now < at + LOOK_EVERY) {
             return;
@@ -43,7 +43,7 @@ impl Idle {
         }
     }
 
-    /// A transfer ended. True when there was nothing to wait for before.
+    /// Notes the end of a transfer. Returns true if there was no entry before.
     pub(super) fn ended(&mut self, now: Duration) -> bool {
         let first = self.ends.is_empty();
         if self.ends.back().is_some_and(|&end| now < end + BUCKET) || self.ends.len() >= MAX_ENTRIES
@@ -54,7 +54,7 @@ impl Idle {
         first
     }
 
-    /// When a nudge is due.
+    /// Returns when a dummy transfer is due.
     pub(super) fn due(&self) -> Option<Duration> {
         let due = *self.ends.front()? + NUDGE_AFTER;
         Some(self.looked.map_or(due, |at| due.max(at + LOOK_EVERY)))
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(idle.due(), Some(s(120_700)));
         idle.started(s(120_700));
         assert_eq!(idle.due(), None);
-        // The nudge is a transfer too, but leaves no connection behind: its end is not noted.
+        // A dummy transfer leaves no connection: its end is not noted.
     }
 
     #[test]

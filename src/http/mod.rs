@@ -1,5 +1,5 @@
-//! The one HTTP client of the process: capped, with permits for the checks, so that no transfer
-//! ever waits inside libcurl (where its timeout would run) and Telegram always finds a connection.
+//! The only HTTP client of the process. Permits limit the number of checks, so that no transfer waits
+//! within libcurl, where its timeout would run, and Telegram always has a connection.
 
 mod body_permits;
 mod bot_api_transport;
@@ -46,23 +46,23 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// Connections kept out of the checks' reach: Telegram's poll, and two for sending, so that
-/// a stalled upload doesn't hold up an answer.
+/// Connections reserved for Telegram: one for the long poll and two for sending, so that a stalled upload
+/// does not delay a reply.
 const FOR_TELEGRAM: usize = 3;
-/// Threads for look-ups of our own, a family. As many as libcurl's, for the same reason: a few names
-/// whose servers are dead must not take the time of those that resolve.
+/// Lookup threads per address family. As many as libcurl has, so that a few names whose servers are dead
+/// do not delay the others.
 const RESOLVERS: usize = 20;
 
-/// What bounds the client.
+/// Limits of the client.
 pub struct Limits {
-    /// HTTP connections at once, checks, Telegram and idle ones together; at least 4.
+    /// Maximum number of HTTP connections of checks and Telegram, including idle ones; at least 4.
     pub max_connections: usize,
-    /// Kept open when idle; 0 = none.
+    /// Maximum number of idle connections; 0 = none.
     pub idle_connections: usize,
-    /// Whole seconds. Not reused after this, and closed within two minutes.
+    /// Whole seconds after which an idle connection is not reused. It is closed within two minutes.
     pub idle_timeout: Duration,
     pub user_agent: String,
-    /// Trusted roots, instead of the system's.
+    /// Trusted roots in place of the system's.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -79,8 +79,8 @@ impl Limits {
     }
 }
 
-/// Cheap to clone; all clones are the same client. Proxies named by the environment (`http_proxy`
-/// and the like, as libcurl reads them) are used, and said so in the log.
+/// Cheap to clone; all clones are the same client. Uses the proxies of the environment (`http_proxy` etc.,
+/// as libcurl reads them), and logs that it does.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -96,18 +96,18 @@ struct Shared {
     resolvers: Resolvers,
     body_permits: Arc<body_permits::BodyPermits>,
     roots: roots::Roots,
-    /// The whole bundle that was read last: large, so one at a time, shared while it is in use.
+    /// The complete bundle that was read last. Large: only one at a time, and shared while in use.
     bundle: Arc<async_lock::Mutex<Option<InUse>>>,
-    /// One at a time: its socket comes on top of the client's.
+    /// One at a time: its socket comes in addition to the client's.
     learning: Semaphore,
     proxies: proxy::Proxies,
     idle: Arc<IdleBook>,
-    /// Where plain HTTP connections may be open, by authority: see `Client::apart`.
+    /// Addresses of open plain HTTP connections by authority: see `Client::apart`.
     open: Mutex<HashMap<String, (SocketAddr, Instant)>>,
 }
 
-/// libcurl. Dropping it waits for the look-ups that are under way, and getaddrinfo can't be
-/// cancelled: so that is done elsewhere, and the end of the process ends it.
+/// libcurl. Dropping it waits for pending lookups, and getaddrinfo cannot be cancelled: so it is dropped
+/// on another thread.
 struct Engine(Option<HttpClient>);
 
 impl Engine {
@@ -123,40 +123,39 @@ impl Drop for Engine {
     fn drop(&mut self) {
         let isahc = self.0.take();
         let drop = move || drop(isahc);
-        // Without a thread it is dropped here.
+        // If there is no thread, the client is dropped here.
         let _ = std::thread::Builder::new().spawn(drop);
     }
 }
 
-/// A whole bundle, as long as it is in use.
+/// A complete bundle while it is in use.
 struct InUse {
     file: PathBuf,
-    /// Of the file, before it was read.
+    /// The file's version before it was read.
     stamp: Option<root_file::Stamp>,
     bundle: Weak<Bundle>,
 }
 
-/// The right to have one check's connection open. Shared by the check and its transfers: given
-/// back when the last of them is gone.
+/// The permit for one check's connection. Shared by the check and its transfers, and released when the
+/// last of them is dropped.
 #[derive(Clone)]
 pub struct Permit {
     _guard: Arc<SemaphoreGuardArc>,
 }
 
 impl Client {
-    /// Made once a process.
+    /// To be called once per process.
     pub fn new(limits: &Limits) -> Result<Client, String> {
         provider::install();
         let isahc = HttpClient::builder()
             .max_connections(limits.max_connections)
             .connection_cache_size(limits.idle_connections)
             .connection_cache_ttl(limits.idle_timeout)
-            // A name that libcurl remembers would be taken for one that resolved: DNS is part of
-            // what a check checks.
+            // A cached address would count as a resolved name: DNS is part of what a check checks.
             .dns_cache(DnsCache::Disable)
             .redirect_policy(RedirectPolicy::None)
-            // libcurl unpacks a whole buffer at a time, up to five codings deep, and keeps what
-            // isn't wanted yet: a few hundred bytes would take all of a router's memory.
+            // libcurl decompresses whole buffers, up to five codings deep, and buffers the excess output: a few
+            // hundred bytes could take all memory of a router.
             .automatic_decompression(false)
             .build()
             .map_err(|error| format!("cannot start the HTTP client: {error}"))?;
@@ -181,28 +180,27 @@ impl Client {
         })
     }
 
-    /// Takes a new user agent and new trusted roots, from the next request on. What bounds the
-    /// client stays: it is made once a process.
+    /// Sets the user agent and trusted roots of the following requests. The limits cannot be changed.
     pub fn reconfigure(&self, user_agent: String, ca_file: Option<PathBuf>) {
         *lock(&self.shared.user_agent) = user_agent;
         self.shared.roots.reconfigure(ca_file);
         self.shared.body_permits.reconfigure();
     }
 
-    /// Checks that may run at once: `max_connections` less three, at least 1.
+    /// Number of concurrent checks: `max_connections` minus three, at least 1.
     pub fn check_permits(&self) -> usize {
         self.shared.check_permits
     }
 
-    /// Waits for as long as it takes. Every check takes one before it starts its clock.
+    /// Waits without a limit. Every check acquires one before its timeout starts.
     pub async fn check_permit(&self) -> Permit {
         Permit {
             _guard: Arc::new(self.shared.permits.acquire_arc().await),
         }
     }
 
-    /// The right to keep a body of `site` whole, up to 1 MiB. Waits for as long as it takes; who has
-    /// one must not wait for another.
+    /// Acquires the permit to buffer a body of `site`, up to 1 MiB. Waits without a limit. The holder must not
+    /// wait for another one.
     pub async fn body_permit(&self, site: &str) -> BodyPermit {
         self.shared.body_permits.acquire(site).await
     }
@@ -228,12 +226,12 @@ impl Client {
         std::mem::take(&mut lock(&self.shared.lag))
     }
 
-    /// After this long a connection isn't reused.
+    /// Connections that have been idle for longer are not reused.
     pub fn idle_timeout(&self) -> Duration {
         self.shared.idle_timeout
     }
 
-    /// A request for `url` goes through a proxy, the environment's or another.
+    /// A request for `url` uses a proxy, the environment's or the given one.
     pub fn is_proxied(&self, url: &Url, proxy: &Proxy) -> bool {
         match proxy {
             Proxy::Environment => self.shared.proxies.apply_to(url),
@@ -242,13 +240,13 @@ impl Client {
         }
     }
 
-    /// Closes connections that have been idle for two minutes while nothing else is going on (see
-    /// `idle_connections.rs`). Never ends.
+    /// Closes connections that have been idle for two minutes while there are no transfers (see
+    /// `idle_connections.rs`). Never returns.
     pub async fn tidy(&self) {
         let book = &self.shared.idle;
         loop {
             let Some(due) = book.lock().due() else {
-                // Cannot be closed: the book holds the other end.
+                // Never closed: the sender is in `book`.
                 let _ = book.woken.recv().await;
                 continue;
             };
@@ -260,8 +258,8 @@ impl Client {
         }
     }
 
-    /// A transfer that touches no network: its socket doesn't exist. libcurl looks for idle
-    /// connections before it finds that out.
+    /// Runs a dummy transfer without network: its socket does not exist. libcurl looks for idle connections
+    /// before it notices that.
     async fn nudge(&self) {
         self.shared.idle.started();
         let request = isahc::Request::get("http://localhost/")
@@ -274,20 +272,20 @@ impl Client {
         }
     }
 
-    /// Looks for the addresses of `host` (a name, or an IP address without brackets) in the wanted
-    /// family, or in both.
+    /// Looks up the addresses of `host` (a name, or an IP address without brackets) in the wanted family, or
+    /// in both.
     pub fn lookup(&self, host: &str, port: u16, ip: IpVersion) -> Lookup {
         self.shared.resolvers.lookup(host, port, ip)
     }
 
-    /// The parsed roots that count for a site with this `ca_file`, or a cause.
+    /// Returns the parsed roots for a site with this `ca_file`, or a cause.
     pub async fn bundle(&self, ca_file: Option<&Path>) -> Result<Arc<Bundle>, String> {
         let file = self.shared.roots.bundle(ca_file)?;
         self.shared.roots.refresh(&file).await?;
         self.read_bundle(&file).await
     }
 
-    /// Of a file whose version is known. Read anew unless what was read of this version is still in use.
+    /// Reads a file whose version is known, unless a bundle of this version is still in use.
     async fn read_bundle(&self, path: &Path) -> Result<Arc<Bundle>, String> {
         let mut last = self.shared.bundle.clone().lock_arc().await;
         let stamp = self.shared.roots.stamp(path);
@@ -298,7 +296,7 @@ impl Client {
         let file = path.to_owned();
         let bundle = offload(move || {
             let bundle = Arc::new(Bundle::read(&file)?);
-            // Held by the reading itself: it goes on when the caller has gone away.
+            // Held by the reading task, which continues if the caller is dropped.
             *last = Some(InUse {
                 file,
                 stamp,
@@ -313,8 +311,8 @@ impl Client {
         }
     }
 
-    /// To be called after every https request that was answered and verified: learns the host's root
-    /// when that pays (see `roots.rs`), which takes a handshake. Has no timeout.
+    /// To be called after every https response of a verified server: learns the host's root in a handshake of
+    /// its own if that pays (see `roots.rs`). Has no timeout.
     pub async fn learn(&self, url: &Url, ca_file: Option<&Path>, address: SocketAddr) {
         let roots = &self.shared.roots;
         let (Some(host), Ok(path)) = (bare_host(url), roots.bundle(ca_file)) else {
@@ -327,7 +325,7 @@ impl Client {
         if self.is_proxied(url, &Proxy::Environment) || !roots.verified(&path, &name) {
             return;
         }
-        // Only to see the chain: what was learnt is held against the next answer, name and all.
+        // Only fetches the chain. The next transfer verifies the host with the learnt root.
         let root = async {
             let socket = Async::<TcpStream>::connect(address).await.ok()?;
             self.root_of(&path, &chain(socket, &host).await.ok()?).await
@@ -348,8 +346,8 @@ impl Client {
             .is_some()
     }
 
-    /// Where a plain HTTP connection to `url`'s host and port may be open: where the last answer
-    /// came from, as long as it can be reused.
+    /// Returns the address of a plain HTTP connection to `url`'s host and port that may be open: the origin of
+    /// the last response, as long as its connection may be reused.
     fn open_at(&self, url: &Url) -> Option<SocketAddr> {
         let open = lock(&self.shared.open);
         let &(address, since) = open.get(&authority(url))?;
@@ -367,7 +365,7 @@ impl Client {
     }
 }
 
-/// `host:port`.
+/// Returns `host:port`.
 fn authority(url: &Url) -> String {
     let port = url.port_or_known_default().unwrap_or(0);
     name(&bare_host(url).unwrap_or_default(), port)
@@ -377,7 +375,7 @@ fn name(host: &str, port: u16) -> String {
     format!("{host}:{port}")
 }
 
-/// The host as a resolver and a certificate know it: an IPv6 address without brackets.
+/// Returns the host as resolvers and certificates name it: an IPv6 address without brackets.
 pub fn bare_host(url: &Url) -> Option<String> {
     Some(match url.host()? {
         url::Host::Domain(name) => name.to_owned(),
@@ -386,7 +384,7 @@ pub fn bare_host(url: &Url) -> Option<String> {
     })
 }
 
-/// The IP address that stands in `url` itself.
+/// Returns the IP address in `url`, if its host is one.
 pub fn literal(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         url::Host::Domain(_) => None,
@@ -395,7 +393,7 @@ pub fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
-/// [`idle_connections::Idle`] on this process's clock, shared with the transfers.
+/// [`idle_connections::Idle`] with this process's clock, shared with the transfers.
 struct IdleBook {
     start: Instant,
     idle: Mutex<idle_connections::Idle>,
@@ -426,7 +424,7 @@ impl IdleBook {
     fn ended(&self) {
         let now = self.now();
         if self.lock().ended(now) {
-            // Full = there is a wake-up waiting already.
+            // If the channel is full, a wake-up is pending already.
             let _ = self.wake.try_send(());
         }
     }

@@ -1,4 +1,4 @@
-//! The cryptography of every TLS connection, libcurl's and ours.
+//! The cryptography of all TLS connections, libcurl's and ours.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -6,10 +6,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use std::sync::{Arc, OnceLock};
 
-/// aws-lc's provider, which offers X25519 first. The post-quantum hybrid X25519MLKEM768, which
-/// rustls-ffi's features put first, adds 1,216 bytes to the ClientHello and costs a key generation
-/// at every check: it is offered last, for servers that take nothing else (they ask for it by
-/// HelloRetryRequest, RFC 8446 section 4.1.4).
+/// Returns aws-lc's provider, with X25519 first. rustls-ffi's features prefer the post-quantum hybrid
+/// X25519MLKEM768, which adds 1,216 bytes to the ClientHello and a key generation to every check: it is
+/// offered last, for servers that accept nothing else (they ask for it by HelloRetryRequest, RFC 8446
+/// section 4.1.4).
 pub(super) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     let make = || {
@@ -22,15 +22,15 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     PROVIDER.get_or_init(make).clone()
 }
 
-/// Makes [`provider`] the process's default, which is what rustls-ffi and so libcurl takes. To be
-/// called before the first connection.
+/// Makes [`provider`] the process's default, which rustls-ffi and thus libcurl uses. To be called before
+/// the first connection.
 pub(super) fn install() {
-    // Fails when there is a default already: this one, in a process with several clients.
+    // Fails if a default is set: this one, in a process with several clients.
     let _ = CryptoProvider::install_default(provider().as_ref().clone());
 }
 
-/// For `verify = false`: takes every certificate, one that cannot be read included (X.509 v1, RSA
-/// keys under 2048 bits, unknown critical extensions), and so every signature by its key.
+/// For `verify = false`: accepts every certificate, including unreadable ones (X.509 v1, RSA keys under
+/// 2048 bits, unknown critical extensions), and every signature with its key.
 #[derive(Debug)]
 pub(super) struct AnyCertificate;
 
@@ -83,13 +83,13 @@ mod tests {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // SAFETY: one timespec to write to.
+        // SAFETY: `time` is a valid timespec to write to.
         let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
         assert_eq!(result, 0);
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     }
 
-    /// The client's CPU time for one handshake, and the bytes of its ClientHello.
+    /// Returns the client's CPU time for one handshake, and the size of its ClientHello in bytes.
     fn handshake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> (Duration, usize) {
         let name = ServerName::try_from("localhost").expect("a name");
         let mut at_server = ServerConnection::new(server.clone()).expect("a server");
@@ -134,7 +134,7 @@ mod tests {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
         let mut roots = RootCertStore::empty();
         roots.add(certificate.clone()).expect("a root");
-        // Of a server that takes either.
+        // A server that accepts either.
         let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions")
@@ -156,7 +156,7 @@ mod tests {
         let clients = [client(provider()), client(Arc::new(upstream))];
         let mut taken = [Vec::new(), Vec::new()];
         let mut hellos = [0, 0];
-        // In turn, so that both see the same machine.
+        // Alternating, so that both see the same load of the machine.
         for _ in 0..HANDSHAKES {
             for (at, client) in clients.iter().enumerate() {
                 let (took, hello) = handshake(client, &server);

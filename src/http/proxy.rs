@@ -1,6 +1,6 @@
-//! Which requests go through a proxy of the environment, as libcurl decides it (libcurl-env(3);
+//! Predicts which requests libcurl sends through a proxy of the environment (libcurl-env(3);
 //! `proxy_check_noproxy` and `proxy_detect_proxy` in `lib/proxy.c` of 8.22). libcurl reads the
-//! environment itself; this only tells the rest of the program what it will do.
+//! environment itself.
 
 use std::net::IpAddr;
 use url::{Host, Url};
@@ -9,13 +9,13 @@ use url::{Host, Url};
 pub(super) struct Proxies {
     http: bool,
     https: bool,
-    /// `no_proxy`: what is asked directly all the same.
+    /// `no_proxy`: hosts without a proxy.
     exceptions: String,
 }
 
 impl Proxies {
-    /// `variable` looks up an environment variable; an empty one counts as unset. The variables that
-    /// count are named in the log, not their values: these may hold a password.
+    /// `variable` looks up an environment variable; empty ones count as unset. Logs the names of the variables
+    /// that are used, not their values, which may contain a password.
     pub(super) fn new(variable: impl Fn(&str) -> Option<String>) -> Proxies {
         let set = |names: &[&'static str]| {
             names.iter().find_map(|&name| {
@@ -31,14 +31,14 @@ impl Proxies {
             found.is_some()
         };
         Proxies {
-            // HTTP_PROXY doesn't count: a CGI program would take it from a request's header.
+            // HTTP_PROXY is ignored: in a CGI program it would come from a request header.
             http: proxy(&["http_proxy"]),
             https: proxy(&["https_proxy", "HTTPS_PROXY"]),
             exceptions: set(&["no_proxy", "NO_PROXY"]).map_or(String::new(), |(_, value)| value),
         }
     }
 
-    /// A request for `url` goes through a proxy.
+    /// A request for `url` uses a proxy.
     pub(super) fn apply_to(&self, url: &Url) -> bool {
         let named = match url.scheme() {
             "https" => self.https,
@@ -57,7 +57,7 @@ impl Proxies {
     }
 }
 
-/// Separated by commas, blanks around them; a blank without a comma ends the list.
+/// Splits at commas with optional blanks; a blank without a comma ends the list.
 fn tokens(list: &str) -> impl Iterator<Item = &str> {
     let is_blank = |c| c == ' ' || c == '\t';
     let mut rest = Some(list);
@@ -74,8 +74,8 @@ fn tokens(list: &str) -> impl Iterator<Item = &str> {
     .filter(|token| !token.is_empty())
 }
 
-/// `example.com`, `.example.com` and `example.com.` are the domain and all below it. A port is no
-/// part of a name: `example.com:8080` excepts nothing.
+/// `example.com`, `.example.com` and `example.com.` match the domain and its subdomains. A token with a port,
+/// such as `example.com:8080`, matches nothing.
 fn is_in_domain(name: &str, token: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let domain = token.strip_suffix('.').unwrap_or(token);
@@ -90,7 +90,7 @@ fn is_in_domain(name: &str, token: &str) -> bool {
     }
 }
 
-/// `192.0.2.7`, `192.0.2.0/24`, `2001:db8::/32` (no brackets). A prefix of 0 bits counts as all bits.
+/// Matches `192.0.2.7`, `192.0.2.0/24`, `2001:db8::/32` (no brackets). A prefix of 0 bits means all bits.
 fn is_in_network(address: IpAddr, token: &str) -> bool {
     let (network, bits) = match token.split_once('/') {
         Some((network, bits)) => match bits.parse() {

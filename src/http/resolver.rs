@@ -1,6 +1,6 @@
-//! A name's addresses, from the C library's resolver: each family asked for by itself, and used
-//! when it comes (RFC 8305 section 3). Asked for both at once, getaddrinfo waits for both: where a
-//! resolver answers A and never AAAA, until the deadline of the check. Std asks for nothing else.
+//! Resolves names by the C library. Each address family is looked up separately and used as soon as it
+//! arrives (RFC 8305 section 3): getaddrinfo for both would wait for both, until the check's deadline if
+//! a resolver answers A and never AAAA. The standard library offers only that.
 
 use crate::machine;
 use crate::monitor::site::IpVersion;
@@ -20,28 +20,28 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Why a name has no addresses. The worse one comes later.
+/// Why a name has no addresses, in order of severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unresolved {
     /// A resolver answered: there is no such name.
     NoName,
-    /// A resolver answered: no address of the wanted family.
+    /// A resolver answered: there is no address of the wanted family.
     NoAddress,
-    /// None answered, or none that could tell.
+    /// No resolver answered, or none could tell.
     NoAnswer,
-    /// This machine could not ask.
+    /// This machine could not send the query.
     LocalFault(LocalFault),
 }
 
-/// Threads for look-ups: getaddrinfo can't be cancelled, so they may hang in it. The families don't
-/// share them: answers that never come for one would keep the other from being asked for.
+/// Threads for lookups, which may hang as getaddrinfo cannot be cancelled. Each address family has its
+/// own, so that lookups of one that hang do not block the other.
 pub struct Resolvers {
     v4: Arc<Semaphore>,
     v6: Arc<Semaphore>,
 }
 
 impl Resolvers {
-    /// `threads`: for each family.
+    /// `threads`: per address family.
     pub fn new(threads: usize) -> Resolvers {
         let threads = || Arc::new(Semaphore::new(threads));
         Resolvers {
@@ -50,7 +50,7 @@ impl Resolvers {
         }
     }
 
-    /// As if every thread hung until this is dropped.
+    /// Occupies all threads until the result is dropped.
     #[cfg(test)]
     pub(crate) fn hanging(&self) -> impl Sized + use<> {
         [&self.v4, &self.v6].map(|threads| {
@@ -59,8 +59,8 @@ impl Resolvers {
         })
     }
 
-    /// Looks for the addresses of `host`: a name, or an address without brackets. Begins when it
-    /// is asked for what it found.
+    /// Looks up the addresses of `host`: a name, or an address without brackets. Starts when the result is
+    /// polled.
     pub fn lookup(&self, host: &str, port: u16, ip: IpVersion) -> Lookup {
         let families = [(IpVersion::V6, &self.v6), (IpVersion::V4, &self.v4)];
         let wanted = |family| ip == IpVersion::Any || ip == family;
@@ -76,12 +76,12 @@ impl Resolvers {
             Box::pin(async move {
                 let guard = threads.acquire_arc().await;
                 let found = offload(move || {
-                    // Held by the look-up itself: it goes on when the caller has gone away.
+                    // Held by the lookup, which continues if the caller is dropped.
                     let _guard = guard;
                     Ok(addresses(&host, port, family))
                 });
                 found.await.unwrap_or_else(|error| {
-                    // A thread that can't be made (pthread_create(3), EAGAIN).
+                    // No thread could be created (pthread_create(3), EAGAIN).
                     let local_fault =
                         (error.kind() == io::ErrorKind::WouldBlock).then_some(LocalFault::Memory);
                     local_fault.inspect(|local_fault| machine::notice(*local_fault));
@@ -99,13 +99,13 @@ impl Resolvers {
 type Found = Result<Vec<SocketAddr>, Unresolved>;
 type Running = Pin<Box<dyn Future<Output = Found> + Send>>;
 
-/// The look-ups of one name, one a wanted family.
+/// The lookups of one name, one per wanted address family.
 pub struct Lookup {
     running: Vec<Running>,
 }
 
 impl Lookup {
-    /// What the next one comes to; `None` when all have ended.
+    /// Returns the result of the next lookup that ends; `None` after all have ended.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Found>> {
         for at in 0..self.running.len() {
             if let Poll::Ready(found) = self.running[at].as_mut().poll(cx) {
@@ -119,13 +119,12 @@ impl Lookup {
         }
     }
 
-    /// Addresses of the family that comes first, and of the other if it comes within a `moment`
-    /// after it; those that the system prefers before the others. What comes later still can be
-    /// had of [`Lookup::poll_next`].
+    /// Returns the addresses of the family that arrives first, and of the other one if it arrives within
+    /// `moment` after it; preferred addresses first. [`Lookup::poll_next`] returns what arrives later.
     ///
     /// # Errors
     ///
-    /// None of the wanted families has any.
+    /// If no wanted family has any address.
     pub async fn addresses(&mut self, moment: Duration) -> Found {
         let mut why = Unresolved::NoName;
         let mut all = loop {
@@ -141,21 +140,20 @@ impl Lookup {
         }
         let ipv6 = all.iter().find(|address| address.is_ipv6());
         let prefers_ipv6 = ipv6.is_some_and(|address| prefers(*address));
-        // Stable: within a family the resolver has sorted them.
+        // The sort is stable: the resolver has sorted each family.
         all.sort_by_key(|address| address.is_ipv6() != prefers_ipv6);
         Ok(all)
     }
 }
 
-/// Whether an IPv6 address comes before IPv4 ones, by the rules of RFC 6724 that decide between the
-/// families: it can be reached, from an address of its own kind, and is no unique local, 6to4 or
-/// Teredo one.
+/// Whether this IPv6 address precedes IPv4 addresses by the rules of RFC 6724 that compare families: it is
+/// reachable from a source address of its scope, and is no unique local, 6to4 or Teredo address.
 fn prefers(to: SocketAddr) -> bool {
     let is_special = |address: Ipv6Addr| match address.segments() {
         [0x2002, ..] | [0x2001, 0, ..] => true,
         _ => address.is_unique_local(),
     };
-    // Sends nothing: the kernel looks for the way, and so for the address to come from.
+    // Sends nothing: the kernel chooses route and source address.
     let from = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).and_then(|socket| {
         socket.connect(to)?;
         socket.local_addr()
@@ -170,35 +168,35 @@ fn prefers(to: SocketAddr) -> bool {
     !is_special(to) && !is_special(from) && is_link_local(&from) == is_link_local(&to)
 }
 
-/// Addresses of `host`, at least one. Blocks, for as long as the resolver likes.
+/// Returns at least one address of `host`. Blocks as long as the resolver does.
 fn addresses(host: &str, port: u16, family: IpVersion) -> Found {
     let Ok(host) = CString::new(host) else {
         return Err(Unresolved::NoName);
     };
-    // SAFETY: of all its fields zero is a value.
+    // SAFETY: zero is valid for all its fields.
     let mut hints: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
     hints.ai_family = match family {
         IpVersion::Any => libc::AF_UNSPEC,
         IpVersion::V4 => libc::AF_INET,
         IpVersion::V6 => libc::AF_INET6,
     };
-    // Each address once, not once for each kind of socket.
+    // Without this each address comes once for each kind of socket.
     hints.ai_socktype = libc::SOCK_STREAM;
     let mut list = ptr::null_mut();
-    // SAFETY: two texts that end, or none; hints; and a place for the result.
+    // SAFETY: a NUL-terminated host, no service, valid hints, and a place for the result.
     let code = unsafe { libc::getaddrinfo(host.as_ptr(), ptr::null(), &hints, &mut list) };
     if code != 0 {
         return Err(unresolved(code, &io::Error::last_os_error()));
     }
     let mut found = Vec::new();
     let mut next = list;
-    // SAFETY: a list of entries, the last of which leads to null, until it is freed.
+    // SAFETY: entries are valid until the list is freed; the last one's `ai_next` is null.
     while let Some(entry) = unsafe { next.as_ref() } {
         // SAFETY: an entry's address has the size of its family.
         found.extend(unsafe { machine::socket_address(entry.ai_addr, port) });
         next = entry.ai_next;
     }
-    // SAFETY: it is getaddrinfo's, and not used any more.
+    // SAFETY: getaddrinfo returned the list, and it is not used any more.
     unsafe { libc::freeaddrinfo(list) };
     match found.is_empty() {
         true => Err(Unresolved::NoAddress),
@@ -206,9 +204,9 @@ fn addresses(host: &str, port: u16, family: IpVersion) -> Found {
     }
 }
 
-/// What a code of getaddrinfo means.
+/// Maps an error code of getaddrinfo.
 fn unresolved(code: c_int, errno: &io::Error) -> Unresolved {
-    /// Of glibc alone, and missing in `libc`.
+    /// Specific to glibc, and missing in `libc`.
     const EAI_ADDRFAMILY: c_int = -9;
     match code {
         libc::EAI_NONAME => Unresolved::NoName,
@@ -284,7 +282,7 @@ mod tests {
         assert_eq!(found("2001:db8::1", IpVersion::V4), none);
     }
 
-    /// Look-ups that come to this, each after its time.
+    /// Lookups that end with these results after these times.
     fn running(all: Vec<(u64, Found)>) -> Lookup {
         let run = |(millis, found)| -> Running {
             Box::pin(async move {

@@ -1,8 +1,8 @@
-//! Files of trusted roots: where the system has its own, what tells one version of a file from
-//! another, and what of it can be used.
+//! Files of trusted roots: the system's location, how versions are told apart, and which certificates are
+//! usable.
 //!
-//! rustls-ffi refuses a whole file for one bad block, after a connection was made. So what libcurl is
-//! given of such a file is a copy of what is sound; a file without fault it reads itself.
+//! rustls-ffi rejects a whole file for one bad block, after it has connected. So libcurl gets a copy of the
+//! usable part of such a file; files without faults it reads itself.
 
 use crate::files;
 use crate::pem::{self, Review};
@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// `SSL_CERT_FILE`, else where the distributions put it.
+/// Returns `SSL_CERT_FILE`, else the usual path of the distributions.
 pub(super) fn system_bundle() -> Option<PathBuf> {
     std::env::var_os("SSL_CERT_FILE")
         .filter(|path| !path.is_empty())
@@ -19,7 +19,7 @@ pub(super) fn system_bundle() -> Option<PathBuf> {
         .or_else(|| openssl_probe::probe().cert_file)
 }
 
-/// `No such file or directory`, without the number.
+/// Formats an error without its number: `No such file or directory`.
 pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
@@ -28,7 +28,7 @@ pub(super) fn plain(error: &io::Error) -> String {
     }
 }
 
-/// What tells one version of a file from another.
+/// Identifies a version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) modified: SystemTime,
@@ -36,18 +36,18 @@ pub(super) struct Stamp {
     pub(super) size: u64,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) stamp: Option<Stamp>,
-    /// The certificates that can be used, when libcurl would refuse the file or read others.
+    /// The usable certificates if libcurl would reject the file or read others.
     pub(super) picked: Option<TrustStore>,
-    /// Of what can't be used.
+    /// Describes the unusable part.
     pub(super) warning: Option<String>,
 }
 
 impl Seen {
-    /// Reads the file; `None` when it is the version that is known. Blocks.
+    /// Reads the file; `None` if it is the known version. Blocks.
     pub(super) fn of(path: &Path, known: Option<Stamp>) -> io::Result<Option<Seen>> {
         let (file, found) = files::open(path, files::LARGEST_BUNDLE)?;
         let (modified, size) = (found.modified()?, found.len());
@@ -57,7 +57,7 @@ impl Seen {
         }
         let pem = files::bounded(file, files::LARGEST_BUNDLE)?;
         let review = Review::of(&pem);
-        // With none at all libcurl is to say so.
+        // If no certificate is usable, libcurl reports the error.
         let pick = !review.plain && review.sound > 0;
         let picked = pick.then(|| {
             let add = |store: TrustStoreBuilder, root| store.certificate_from_der(root);

@@ -1,10 +1,9 @@
-//! Which root certificates a TLS server is held to.
+//! Selects the root certificates that verify a TLS server.
 //!
-//! libcurl's rustls backend parses the roots it is given anew for every connection, and a
-//! system's bundle of some 140 is half of what an HTTPS check costs. So for a host that has been
-//! verified with the whole bundle, the one root its chain leads to is learnt, and that alone is
-//! given from then on: a subset of what is trusted, never more. Our own handshakes (`tls://`
-//! checks, inspections of certificates) learn and use the same.
+//! libcurl's rustls backend parses its roots for every connection, and a system's bundle of some 140
+//! costs half of an HTTPS check. So for a host that the whole bundle has verified, the one root that its
+//! chain leads to is learnt, and only that is used from then on: always a subset of what is trusted. Our
+//! own handshakes (`tls://` checks, inspections of certificates) learn and use the same roots.
 
 use super::root_file::{Seen, Stamp, plain, system_bundle};
 use crate::files;
@@ -17,18 +16,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
-/// A root that was taken out of the bundle must not stay trusted.
+/// A root that was removed from the bundle must not stay trusted.
 const FORGET_AFTER: Duration = Duration::from_secs(12 * 3600);
-/// Nothing is learnt for a host again for this long after it went wrong.
+/// After a failure nothing is learnt for the host for this long.
 const AVOID_FOR: Duration = Duration::from_secs(3600);
-/// Learning takes a handshake; a task that was cancelled over it doesn't block the host for ever.
+/// Learning takes a handshake. A cancelled task does not block the host for longer than this.
 const LEARN_WITHIN: Duration = Duration::from_secs(60);
 const CHECK_EVERY: Duration = Duration::from_secs(60);
 const MOST_HOSTS: usize = 4096;
-/// A private CA's file is parsed quickly: not worth a handshake.
+/// Bytes of a file below which parsing is cheaper than a handshake, e.g. that of a private CA.
 const WORTH_LEARNING: u64 = 16 * 1024;
 
-/// The roots of a process.
+/// The roots of the process.
 pub(super) struct Roots {
     /// `ca_file` of `[agent]`.
     ca_file: Mutex<Option<PathBuf>>,
@@ -45,13 +44,13 @@ impl Roots {
         }
     }
 
-    /// The file with the roots that count, or a cause that says what to do.
+    /// Returns the file with the applicable roots, or a cause that says what to do.
     pub(super) fn bundle(&self, ca_file: Option<&Path>) -> Result<PathBuf, String> {
         ca_file
             .map(Path::to_owned)
             .or_else(|| lock(&self.ca_file).clone())
             .or_else(|| self.system.clone())
-            // Installed since the start?
+            // The bundle may have been installed since the start.
             .or_else(system_bundle)
             .ok_or_else(|| {
                 "no trusted root certificates: install ca-certificates (OpenWrt: ca-bundle) \
@@ -60,12 +59,12 @@ impl Roots {
             })
     }
 
-    /// Another `ca_file` of `[agent]`.
+    /// Changes the `ca_file` of `[agent]`.
     pub(super) fn reconfigure(&self, ca_file: Option<PathBuf>) {
         *lock(&self.ca_file) = ca_file;
     }
 
-    /// Why nothing can be done with `bundle`: it can't be read, or (`None`) holds no certificates.
+    /// Describes why `bundle` is unusable: it cannot be read, or (`None`) has no certificates.
     pub(super) fn defect(&self, bundle: &Path, error: Option<&io::Error>) -> String {
         let name = self.named(bundle);
         match error {
@@ -82,37 +81,37 @@ impl Roots {
         format!("{what} {}", bundle.display())
     }
 
-    /// All that can be used of a file that was checked.
+    /// Returns all usable roots of a file that was checked.
     pub(super) fn whole(&self, bundle: &Path) -> TrustStore {
         let table = self.table();
         let picked = table.bundles.get(bundle).and_then(|b| b.picked.clone());
         picked.unwrap_or_else(|| TrustStore::from_file(bundle))
     }
 
-    /// Checks the file, unless that was done a minute ago at most. To be waited for before anything
-    /// else is asked of `bundle`.
+    /// Checks the file, unless it was checked within the last minute. To be awaited before other methods are
+    /// called with `bundle`.
     ///
     /// # Errors
     ///
-    /// The cause: it can't be read.
+    /// The cause if it cannot be read.
     pub(super) async fn refresh(&self, bundle: &Path) -> Result<(), String> {
         if !self.table().is_due(bundle, Instant::now()) {
             return Ok(());
         }
         let known = self.stamp(bundle).is_some();
         match self.check(bundle).await {
-            // What is known of it stays as good as it was.
+            // The known version stays valid.
             Err(error) if error.kind() == io::ErrorKind::TimedOut && known => Ok(()),
             seen => seen.map_err(|error| self.defect(bundle, Some(&error))),
         }
     }
 
-    /// Checks the file now: that it is there, a regular one, which version of it, and whether all
-    /// of that version can be used. A warning in the log says what can't, once for each version.
+    /// Checks the file now: that it is a regular file, which version it is, and whether all of it is usable.
+    /// Logs what is not, once per version.
     ///
     /// # Errors
     ///
-    /// The cause: it can't be read.
+    /// The cause if it cannot be read.
     pub(super) async fn refresh_now(&self, bundle: &Path) -> Result<(), String> {
         let seen = self.check(bundle).await;
         seen.map_err(|error| self.defect(bundle, Some(&error)))
@@ -146,18 +145,18 @@ impl Roots {
         Ok(())
     }
 
-    /// The one root learnt for `host`, if any.
+    /// Returns the root that was learnt for `host`.
     pub(super) fn learnt(&self, bundle: &Path, host: &str) -> Option<Arc<Root>> {
         self.table().get(bundle, host, Instant::now())
     }
 
-    /// The version of `bundle` that counts; a minute old at most.
+    /// Returns the known version of `bundle`, at most a minute old.
     pub(super) fn stamp(&self, bundle: &Path) -> Option<Stamp> {
         self.table().bundles.get(bundle)?.stamp
     }
 
-    /// `host` was verified with the whole of `bundle`, read when its version was `stamp`: learns
-    /// the root that it led to.
+    /// Learns the root that `host` led to when it was verified with the whole of `bundle`, read at version
+    /// `stamp`.
     pub(super) fn note<R: AsRef<[u8]>>(
         &self,
         bundle: &Path,
@@ -173,12 +172,12 @@ impl Roots {
         }
     }
 
-    /// `host` was verified: true when its root is now to be learnt, by the caller.
+    /// Notes that `host` was verified. Returns true if the caller is to learn its root now.
     pub(super) fn verified(&self, bundle: &Path, host: &str) -> bool {
         self.table().verified(bundle, host, Instant::now())
     }
 
-    /// What came of learning; `None`: nothing, or what was learnt doesn't hold any longer.
+    /// Stores the result of learning; `None` if there is none, or a learnt root has failed.
     pub(super) fn learn(&self, bundle: &Path, host: &str, root: Option<&[u8]>) {
         self.table().learn(bundle, host, root, Instant::now());
     }
@@ -188,20 +187,20 @@ impl Roots {
     }
 }
 
-/// A root certificate, for our own handshakes and for libcurl's.
+/// A root certificate for our own handshakes and libcurl's.
 pub(super) struct Root {
     pub(super) der: Vec<u8>,
     pub(super) store: TrustStore,
 }
 
 enum Entry {
-    /// Verified once: to be learnt when asked again.
+    /// Verified once: learnt when it is verified again.
     Seen,
     Known {
         root: Arc<Root>,
         until: Instant,
     },
-    /// Being learnt, or didn't hold: hands off until then.
+    /// Being learnt, or failed: not tried again until then.
     Avoid {
         until: Instant,
     },
@@ -210,7 +209,7 @@ enum Entry {
 #[derive(Default)]
 struct Table {
     bundles: HashMap<PathBuf, Hosts>,
-    /// Those in use; most hosts share a few.
+    /// Roots in use, which many hosts share.
     roots: Vec<Weak<Root>>,
 }
 
@@ -236,8 +235,7 @@ impl Table {
         }
     }
 
-    /// A bundle that has changed ends all that was learnt from it. True when this version of it
-    /// is a new one.
+    /// Notes a look at the bundle. A change discards what was learnt from it. Returns true for a new version.
     fn looked(&mut self, bundle: &Path, now: Instant, found: Seen) -> bool {
         let hosts = self.bundles.entry(bundle.to_owned()).or_default();
         hosts.looked = Some(now);
@@ -257,13 +255,13 @@ impl Table {
         }
     }
 
-    /// A root for `host`, verified with this version of `bundle`, is to be kept. Of a small file
-    /// too: it costs nothing, and saves the thread that reads it.
+    /// Whether a root for `host` that was verified with this version of `bundle` is to be kept. Also for small
+    /// files: it costs nothing, and saves reading them on a thread.
     fn wants(&self, bundle: &Path, stamp: Option<Stamp>, host: &str, now: Instant) -> bool {
         let Some(hosts) = self.bundles.get(bundle) else {
             return false;
         };
-        // Of another version than what counts now: the root may be gone from it.
+        // Another version may lack the root.
         let fits = stamp.is_some() && hosts.stamp == stamp;
         fits && match hosts.hosts.get(host) {
             Some(Entry::Known { until, .. } | Entry::Avoid { until }) => now >= *until,
@@ -314,7 +312,7 @@ impl Table {
 
     fn learn(&mut self, bundle: &Path, host: &str, der: Option<&[u8]>, now: Instant) {
         let root = der.map(|der| self.root(der));
-        // Gone when the bundle changed in the meantime: then what was learnt is of the old one.
+        // Missing if the bundle has changed: the learnt root may not be in the new version.
         let hosts = self.bundles.get_mut(bundle).map(|bundle| &mut bundle.hosts);
         let Some(entry) = hosts.and_then(|hosts| hosts.get_mut(host)) else {
             return;

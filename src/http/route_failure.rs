@@ -1,5 +1,5 @@
-//! Why a server cannot be reached by a route or a proxy: what libcurl's code does not say, a connection of
-//! our own does.
+//! Explains why a server is unreachable by a route or a proxy, with a connection of its own, as libcurl's
+//! error codes do not tell.
 
 use super::{Client, TransferErrorKind, bare_host, handshake};
 use crate::monitor::site::{IpVersion, Proxy};
@@ -10,13 +10,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 use url::Url;
 
-/// For the whole explanation.
+/// Time limit of an explanation.
 pub(super) const EXPLAINED: Duration = Duration::from_secs(3);
-/// When addresses of one family have come, those of the other are waited for so long.
+/// How long to wait for the other address family once one has been resolved.
 const BESIDE: Duration = Duration::from_millis(50);
 
 impl Client {
-    /// What is behind the failure `what` of a request for `url`; `None` when no more can be told.
+    /// Explains the failure `what` of a request for `url`; `None` if nothing more can be found out.
     pub(super) async fn explain_route(
         &self,
         url: &Url,
@@ -38,7 +38,7 @@ impl Client {
                     );
                     Some(format!("cannot connect to the proxy ({why})"))
                 }
-                // An answer to CONNECT that is not 200 looks to libcurl like an end without a word.
+                // To libcurl a response to CONNECT other than 200 looks like a closed connection.
                 TransferErrorKind::Empty | TransferErrorKind::Handshake if https => {
                     Some("the proxy makes no connection to the server".to_owned())
                 }
@@ -69,7 +69,7 @@ impl Client {
         }
     }
 
-    /// No connection can be made to this proxy within a moment, as far as it is known where it is.
+    /// No connection to this proxy can be established within `moment`; false if its address is unknown.
     pub async fn is_dead(&self, proxy: &Proxy, moment: Duration) -> bool {
         let Proxy::Server(server) = proxy else {
             return false;
@@ -84,7 +84,7 @@ impl Client {
         self.dial(url).await.map(|(_, address)| address)
     }
 
-    /// A TCP connection to the server that `url` names.
+    /// Connects to the server of `url`.
     pub(super) async fn dial(&self, url: &Url) -> Result<(Async<TcpStream>, SocketAddr), String> {
         let (host, port) = (
             bare_host(url).unwrap_or_default(),
@@ -102,7 +102,7 @@ impl Client {
         Err(why)
     }
 
-    /// A TLS handshake.
+    /// Shakes hands.
     async fn greet(&self, url: &Url) -> Option<String> {
         let host = bare_host(url)?;
         let bundle = self.bundle(None).await.ok()?;

@@ -1,7 +1,7 @@
-//! Bytes over a TLS session: rustls keeps the protocol, and this moves what it reads and writes.
+//! Reads and writes over a TLS session of rustls.
 //!
-//! futures-rustls 0.26 takes as many bytes, but reads on without end while records without content
-//! come, and tells nothing of a session that was not established.
+//! futures-rustls 0.26 adds as many bytes to the binary, but loops without yielding while records without
+//! content arrive, and exposes nothing of a failed session.
 
 use async_io::Async;
 use futures_lite::future::poll_once;
@@ -12,8 +12,8 @@ use std::net::TcpStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// A server that sends records without content as fast as they are read doesn't keep all other
-/// tasks waiting: so many, and it is their turn.
+/// Rounds before a read yields: a server that sends records without content as fast as they are read must
+/// not block other tasks.
 const ROUNDS: usize = 16;
 
 /// An established session.
@@ -27,7 +27,7 @@ impl Session {
         Session { socket, tls }
     }
 
-    /// `TLS 1.3`.
+    /// E.g. `TLS 1.3`.
     pub fn version(&self) -> &'static str {
         match self.tls.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
@@ -36,12 +36,12 @@ impl Session {
         }
     }
 
-    /// Says that there is nothing more to say, if that goes at once.
+    /// Sends close_notify if that is possible at once.
     pub async fn end(&mut self) {
         let _ = poll_once(self.close()).await;
     }
 
-    /// Writes what is to be sent; pending while the socket takes no more.
+    /// Writes pending records; pending while the socket is full.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Session { socket, tls } = self;
         while tls.wants_write() {
@@ -55,7 +55,7 @@ impl Session {
     }
 }
 
-/// The end of a session and that of its connection are one: the reader knows what must come.
+/// Its end may be an unclean one of the connection: the reader knows which data must come.
 impl AsyncRead for Session {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -63,7 +63,7 @@ impl AsyncRead for Session {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         for _ in 0..ROUNDS {
-            // A server that takes nothing more may still have something to say.
+            // A server that reads no more may still send.
             let _ = self.poll_out(cx);
             let Session { socket, tls } = &mut *self;
             match tls.reader().read(buffer) {
@@ -90,10 +90,10 @@ impl AsyncWrite for Session {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        // Not before everything earlier has gone out.
+        // Only after all earlier records were written.
         ready!(self.poll_out(cx))?;
         let taken = self.tls.writer().write(bytes)?;
-        // What fails now fails the next time too.
+        // A failure now is reported by the next write.
         let _ = self.poll_out(cx);
         Poll::Ready(Ok(taken))
     }
@@ -102,15 +102,15 @@ impl AsyncWrite for Session {
         self.poll_out(cx)
     }
 
-    /// Says goodbye; the connection ends when the session is dropped.
+    /// Sends close_notify; dropping the session closes the connection.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.tls.send_close_notify();
         self.poll_out(cx)
     }
 }
 
-/// The socket as rustls wants it: what can't be done now is `WouldBlock`, and the task is woken
-/// when it can.
+/// The socket as rustls expects it: returns `WouldBlock` where the task would wait, and registers its
+/// waker.
 struct Polled<'a, 'b> {
     socket: &'a mut Async<TcpStream>,
     cx: &'a mut Context<'b>,

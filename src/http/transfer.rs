@@ -1,4 +1,4 @@
-//! One request over the client, and what lives exactly as long as its transfer.
+//! One request over the client, and the resources that live as long as its transfer.
 
 use super::quirks::wire_bytes;
 use super::{Client, IdleBook, Permit, TransferError, TransferErrorKind, authority};
@@ -22,12 +22,12 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// Over a transfer's own timeout, for the case that libcurl doesn't keep it.
+/// Time after a transfer's own timeout before it is given up, in case libcurl does not end it.
 pub const GRACE: Duration = Duration::from_millis(500);
-/// Is not there.
+/// This file does not exist.
 const NO_ROOTS: &str = "/nonexistent";
 
-/// One request. Redirects aren't followed.
+/// One request. Redirects are not followed.
 pub struct TransferRequest<'a> {
     pub url: &'a Url,
     pub method: Method,
@@ -38,28 +38,27 @@ pub struct TransferRequest<'a> {
     pub basic: Option<(&'a str, &'a str)>,
     pub version: HttpVersion,
     pub ip: IpVersion,
-    /// Check trust and host name of a TLS server.
+    /// Verify trust and host name of a TLS server.
     pub verify: bool,
-    /// Instead of the client's own roots.
+    /// Replaces the client's roots.
     pub ca_file: Option<&'a Path>,
-    /// Dial this address, whatever the name leads to; the rest stays as the URL has it. Not for a
-    /// request that goes through a proxy.
+    /// Connect to this address instead of resolving the host. Not for requests through a proxy.
     pub dial: Option<SocketAddr>,
     pub proxy: &'a Proxy,
-    /// A connection must have been made within this; `None`: by the deadline.
+    /// Time limit for the connection; `None`: the deadline.
     pub connect_within: Option<Duration>,
-    /// Never on a connection that is open already.
+    /// Do not reuse an open connection.
     pub fresh: bool,
-    /// Not to be left open afterwards (HTTP/1; a connection of HTTP/2 stays).
+    /// Close the connection afterwards (HTTP/1; an HTTP/2 connection stays open).
     pub close: bool,
-    /// The whole answer must have come by then.
+    /// The complete response must have arrived by then.
     pub deadline: Instant,
-    /// Held until libcurl is done with the transfer, even when the answer isn't waited for.
+    /// Held until libcurl has ended the transfer, even if the caller is gone.
     pub permit: Option<&'a Permit>,
 }
 
 impl<'a> TransferRequest<'a> {
-    /// A GET of whatever version over any connection, verified, without a permit.
+    /// A GET with any HTTP version over any connection, verified, without a permit.
     pub fn get(url: &'a Url, headers: &'a HeaderMap, deadline: Instant) -> TransferRequest<'a> {
         TransferRequest {
             url,
@@ -83,8 +82,8 @@ impl<'a> TransferRequest<'a> {
 }
 
 impl Client {
-    /// Sends it and waits for the head of the answer. The body is the caller's to read, up to
-    /// a bound; dropping it ends the transfer at libcurl's next callback, or at the deadline.
+    /// Sends the request and waits for the head of the response. The caller reads the body, with a limit;
+    /// dropping it ends the transfer at libcurl's next callback, or at the deadline.
     pub async fn send(
         &self,
         ask: &TransferRequest<'_>,
@@ -96,18 +95,18 @@ impl Client {
         let roots = &self.shared.roots;
         let bundle = roots.bundle(ask.ca_file).map_err(roots_fault)?;
         let name = authority(ask.url);
-        // What cannot be read fails once there is a connection, as libcurl has it.
+        // An unreadable bundle fails once there is a connection, as in libcurl.
         let known = roots.refresh(&bundle).await.is_ok();
         if let Some(root) = roots.learnt(&bundle, &name).filter(|_| known) {
             match self.attempt(ask, Some(root.store.clone())).await {
                 Err(fault) if matches!(fault.what, TransferErrorKind::Certificate) => {
-                    // Another chain than the last time: what the whole bundle says counts.
+                    // The chain may have changed: verify it with the whole bundle.
                     roots.learn(&bundle, &name, None);
                 }
                 result => return result,
             }
         }
-        // libcurl opens it on its one thread, which must not wait for a FIFO.
+        // libcurl opens the file on its only thread, which must not block on a FIFO.
         let seen = roots.refresh_now(&bundle).await;
         let whole = match &seen {
             Ok(()) => roots.whole(&bundle),
@@ -160,12 +159,12 @@ impl Client {
         trust: Option<TrustStore>,
     ) -> Result<Request<AsyncBody>, TransferError> {
         let https = ask.url.scheme() == "https";
-        // libcurl counts in milliseconds, and 0 means no timeout.
+        // libcurl counts milliseconds, and takes 0 for no timeout.
         let left = ask.deadline.saturating_duration_since(Instant::now());
         let left = left.max(Duration::from_millis(1));
 
         let mut url = ask.url.clone();
-        // Sent as credentials, not to be seen in an error.
+        // Sent as credentials, which errors do not show.
         let _ = (url.set_username(""), url.set_password(None));
         url.set_fragment(None);
         let apart = self.apart(ask);
@@ -190,7 +189,7 @@ impl Client {
                 HttpVersion::Any | HttpVersion::Http2 => VersionNegotiation::latest_compatible(),
             })
             .tls_config(self.tls(ask, trust));
-        // libcurl doesn't mix connections that were dialled with those that its own look-up led to.
+        // libcurl does not reuse connections that were dialled for those it resolves, nor the reverse.
         if let Some(address) = ask.dial.or(apart) {
             request = request.dial(Dialer::ip_socket(address));
         }
@@ -199,12 +198,12 @@ impl Client {
             Proxy::None => request.proxy(None),
             Proxy::Server(url) => {
                 let url: Uri = url.expose().parse().map_err(|_| bad_address())?;
-                // Else libcurl goes by the environment's `no_proxy`.
+                // Without this libcurl applies the environment's `no_proxy`.
                 request.proxy(url).proxy_blacklist::<[String; 0], _>([])
             }
         };
         if let Some(within) = ask.connect_within {
-            // As above.
+            // 0 means no timeout, as above.
             request = request.connect_timeout(within.max(Duration::from_millis(1)));
         }
         if let Some((user, password)) = ask.basic {
@@ -233,7 +232,7 @@ impl Client {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
         }
-        // A method that usually has a body says so when there is none: Content-Length: 0.
+        // Methods that usually have a body send Content-Length: 0 without one.
         let wants_body = [Method::POST, Method::PUT, Method::PATCH].contains(&ask.method);
         let body = match ask.body {
             Some(body) => AsyncBody::from(body),
@@ -243,10 +242,10 @@ impl Client {
         request.body(body).map_err(|_| bad_address())
     }
 
-    /// The address to dial so that the request gets a connection apart from the open ones. With
-    /// TLS other client "certificates" are enough (see [`Hold`]); plain HTTP is matched by host
-    /// name and port alone, so it gets a name of its own and is sent to where the last answer
-    /// came from. Without such an answer, lately, nothing is open.
+    /// Returns an address to dial so that the request does not reuse an open connection. With TLS another
+    /// client "certificate" suffices (see [`Hold`]). Plain HTTP connections are matched by host name and port:
+    /// the request gets a unique name and is sent to the origin of the last response. Without a recent
+    /// response no connection is open.
     fn apart(&self, ask: &TransferRequest<'_>) -> Option<SocketAddr> {
         if !ask.fresh || ask.url.scheme() == "https" || self.is_proxied(ask.url, ask.proxy) {
             return None;
@@ -255,7 +254,7 @@ impl Client {
     }
 
     fn tls(&self, ask: &TransferRequest<'_>, trust: Option<TrustStore>) -> TlsConfig {
-        // Only plain HTTP and `verify = false` come without roots; this file is never opened.
+        // Only plain HTTP and `verify = false` have no roots; this file is never opened.
         let trust = trust.unwrap_or_else(|| TrustStore::from_file(NO_ROOTS));
         TlsConfig::builder()
             .trust_store(trust)
@@ -277,11 +276,10 @@ impl Client {
     }
 }
 
-/// Rides along with a transfer as its client certificate: isahc keeps that blob in the easy
-/// handle's handler until libcurl has removed the transfer, which may be long after our future was
-/// dropped. libcurl's rustls backend takes client certificates from files only (`clientcert` in
-/// vtls/rustls.c) and never looks at the blob, except to compare it when it looks for a connection
-/// to reuse: one made with other bytes doesn't match.
+/// Travels with a transfer as its client certificate: isahc keeps that blob in the easy handle until
+/// libcurl has removed the transfer, which may be long after our future was dropped. libcurl's rustls
+/// backend reads client certificates from files only (`clientcert` in vtls/rustls.c) and ignores the
+/// blob, but compares it before it reuses a connection: one with other bytes does not match.
 struct Hold {
     name: Vec<u8>,
     _permit: Option<Permit>,
@@ -300,14 +298,14 @@ impl Drop for Hold {
     }
 }
 
-/// Of a body, what does not count as moved for nothing: more is read only if it is packed, in vain.
+/// Bytes of a body that do not count as overhead: more is read only if it decompresses to nothing.
 const EXCUSED: usize = 1 << 20;
 
-/// A body whose bytes are told from what else has come on its connection.
+/// A body whose bytes are counted separately from the other bytes on its connection.
 struct Counted {
     body: AsyncBody,
     ends: wire_bytes::Ends,
-    /// How much of [`EXCUSED`] is left.
+    /// Rest of [`EXCUSED`].
     excused: usize,
 }
 
@@ -331,13 +329,13 @@ impl Drop for Counted {
     }
 }
 
-/// Never the same twice, or not for billions of requests. (32-bit MIPS has no 64-bit atomics.)
+/// Unique for billions of requests. (32-bit MIPS has no 64-bit atomics.)
 fn unique() -> usize {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     COUNT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// `host` or `host:port`, as in a request for `url`.
+/// Returns `host` or `host:port` for the `Host` header of `url`.
 fn host_header(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {

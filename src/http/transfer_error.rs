@@ -1,4 +1,4 @@
-//! What went wrong with a transfer, read from libcurl's code.
+//! Interprets errors of transfers by libcurl's code.
 
 use super::quirks::wire_bytes;
 use crate::monitor::site::outcome::{Failure, FailureKind};
@@ -6,45 +6,45 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A transfer that failed.
+/// A failed transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferError {
     pub what: TransferErrorKind,
-    /// The address that was spoken to, when a connection had been made.
+    /// The peer's address, if a connection was established.
     pub address: Option<SocketAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferErrorKind {
-    /// The request can't be made of what was asked for.
+    /// The request could not be built.
     Request(String),
-    /// No trusted roots, or the file that holds them can't be used.
+    /// There are no trusted roots, or their file is unusable.
     Roots(String),
     Resolve,
-    /// No TCP connection; the code doesn't say why.
+    /// No TCP connection; the code does not say why.
     Connect,
-    /// No connection in time; not even its name may have been resolved.
+    /// No connection in time; the name may not even have been resolved.
     ConnectTimeout,
-    /// The server's certificate wasn't accepted.
+    /// The server's certificate was rejected.
     Certificate,
     Handshake,
     Reset,
-    /// A reset, a head that is too large, or a bad chunk: one code for all.
+    /// A reset, an oversized head or a bad chunk: libcurl has one code for all.
     Unreadable,
-    /// No body came in time; a head may have.
+    /// No body came in time; the head may have come.
     AnswerTimeout,
-    /// It began in time and didn't end.
+    /// The body began in time and did not end.
     EndTimeout,
     Empty,
     NotHttp,
     NotHttp2,
-    /// The answer breaks the rules of HTTP/2; by this field, if it is one.
+    /// The response violates HTTP/2; the field at fault, if known.
     BadHttp2(Option<String>),
     BrokenOff,
     BadChunk,
     BadEncoding,
     HeadersTooLarge,
-    /// More than 8 MiB on the wire, and no end.
+    /// Over 8 MiB came, and no end.
     TooMuch,
     Other(String),
 }
@@ -60,7 +60,7 @@ impl From<TransferErrorKind> for TransferError {
 }
 
 impl TransferError {
-    /// `began`: the head of the answer had come before. `https`: the connection is a TLS one.
+    /// `began`: the head of the response had come. `https`: the connection uses TLS.
     pub(super) fn new(error: &isahc::error::Error, https: bool, began: bool) -> TransferError {
         let ends = error.local_addr().zip(error.remote_addr());
         let cut = ends.and_then(wire_bytes::why_cut);
@@ -70,16 +70,16 @@ impl TransferError {
         }
     }
 
-    /// Of an error that came while the body was read.
+    /// For an error while reading the body.
     pub fn of_body(error: std::io::Error, https: bool) -> TransferError {
         match error.kind() {
-            // Not libcurl's: it had ended without a word, or our own deadline passed.
+            // Not libcurl's: the transfer ended without an error, or our own deadline passed.
             std::io::ErrorKind::ConnectionAborted => TransferErrorKind::BrokenOff.into(),
             _ => TransferError::new(&isahc::error::Error::from(error), https, true),
         }
     }
 
-    /// The cause as libcurl knows it. `timeout` is the whole check's.
+    /// Describes the cause as far as libcurl knows it. `timeout` is the whole check's.
     pub fn failure(&self, host: &str, timeout: Duration) -> Failure {
         use FailureKind::{Connect, Dns, Internal, Protocol, Timeout, Tls, TooLarge};
         let within = within(timeout);
@@ -131,7 +131,7 @@ impl TransferError {
     }
 }
 
-/// `10s`, `1500ms`, `5m`: as the configuration writes it.
+/// Formats a duration as in the configuration: `10s`, `1500ms`, `5m`.
 pub fn within(timeout: Duration) -> String {
     match (timeout.as_secs(), timeout.subsec_millis()) {
         (secs, 0) if secs >= 60 && secs.is_multiple_of(60) => format!("{}m", secs / 60),
@@ -140,9 +140,9 @@ pub fn within(timeout: Duration) -> String {
     }
 }
 
-/// isahc's kinds are coarser than libcurl's codes (curl.h, `CURLcode`), which only the text of
-/// its source shows: `[28] Timeout was reached`. libcurl's own words never arrive: isahc 2.0.2
-/// asks for the results of its transfers without them.
+/// isahc's kinds are coarser than libcurl's codes (curl.h, `CURLcode`), which only the text of the source
+/// error shows: `[28] Timeout was reached`. libcurl's own messages are lost: isahc 2.0.2 takes the results
+/// of transfers without them.
 fn what(error: &isahc::error::Error, https: bool, began: bool) -> TransferErrorKind {
     let source = error.source();
     if error.is_timeout() && source.is_none_or(|source| source.is::<std::io::Error>()) {
@@ -168,13 +168,13 @@ fn classify(code: u32, connected: bool, https: bool, began: bool) -> TransferErr
         77 => TransferErrorKind::Roots("the trusted root certificates cannot be read".to_owned()),
         52 => TransferErrorKind::Empty,
         18 => TransferErrorKind::BrokenOff,
-        // A reset, and over TLS also an end without a goodbye.
+        // A reset, or over TLS a missing close_notify.
         55 | 56 if began => TransferErrorKind::BrokenOff,
         55 | 56 if https => TransferErrorKind::Empty,
         55 => TransferErrorKind::Reset,
         56 => TransferErrorKind::Unreadable,
         1 | 8 => TransferErrorKind::NotHttp,
-        // isahc stops a transfer whose header lines it can't read.
+        // isahc aborts a transfer whose header lines it cannot parse.
         23 if !began => TransferErrorKind::NotHttp,
         16 if !https && !began => TransferErrorKind::NotHttp2,
         16 | 92 => TransferErrorKind::Other("HTTP/2 stream broken off".to_owned()),

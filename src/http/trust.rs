@@ -1,5 +1,5 @@
-//! What a handshake of our own holds a host to: the one root that was learnt for it, else the
-//! whole bundle (see `roots.rs`).
+//! Selects the roots of our own handshakes: the root that was learnt for the host, else the whole bundle
+//! (see `roots.rs`).
 
 use super::handshake::{Bundle, Root, Way};
 use super::root_file::Stamp;
@@ -10,10 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The roots for one handshake.
+/// The roots of one handshake.
 pub struct Trust {
     pub bundle: Arc<Bundle>,
-    /// The file they are from, as it was before it was read.
+    /// Their file, with its version before it was read.
     file: PathBuf,
     stamp: Option<Stamp>,
     name: String,
@@ -21,15 +21,15 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// One root alone. What it doesn't verify has to be held to the whole bundle
-    /// ([`Client::distrust`]) before anything is said of it.
+    /// A single learnt root. If it does not verify the host, the whole bundle must be tried
+    /// ([`Client::distrust`]) before a verdict.
     pub fn is_learnt(&self) -> bool {
         self.learnt
     }
 }
 
 impl Client {
-    /// What `host` is held to at `port`; a cause when there are no roots.
+    /// Returns the roots for `host` and `port`, or a cause if there are none.
     pub async fn trust(
         &self,
         host: &str,
@@ -61,7 +61,7 @@ impl Client {
         })
     }
 
-    /// The whole bundle instead of a learnt root that didn't verify the host: it is forgotten.
+    /// Forgets a learnt root that did not verify the host, and returns the whole bundle.
     pub async fn distrust(&self, trust: Trust) -> Result<Trust, String> {
         let roots = &self.shared.roots;
         roots.learn(&trust.file, &trust.name, None);
@@ -73,12 +73,12 @@ impl Client {
         })
     }
 
-    /// This file is the site's alone, and not the one that the others are held to.
+    /// The file is the site's own, and not the one of the other sites.
     pub fn is_own(&self, ca_file: Option<&Path>) -> bool {
         ca_file.is_some_and(|file| self.shared.roots.bundle(None).as_deref() != Ok(file))
     }
 
-    /// `chain` was verified with `trust`: its root will do the next time.
+    /// Notes that `trust` verified `chain`: its root suffices the next time.
     pub fn verified(&self, trust: &Trust, chain: &[CertificateDer<'static>]) {
         if trust.learnt {
             return;
@@ -89,9 +89,8 @@ impl Client {
         });
     }
 
-    /// Of the ways from `chain`, leaf first, to a trusted root the one that holds longest. `end_of`
-    /// says when a certificate ends, in Unix seconds; `root_counts`: that of the root, too. One file
-    /// is read at a time.
+    /// Finds the path from `chain`, leaf first, to a trusted root that is valid longest. `end_of`: expiry of a
+    /// certificate in Unix seconds; `root_counts`: the root's expiry counts, too. Reads one file at a time.
     pub async fn longest_way(
         &self,
         ca_file: Option<&Path>,
@@ -105,7 +104,7 @@ impl Client {
             .await
     }
 
-    /// The root in this file that `chain`, leaf first, leads to. One file is read at a time.
+    /// Finds the root in this file that `chain`, leaf first, leads to. Reads one file at a time.
     pub(super) async fn root_of(
         &self,
         file: &Path,
@@ -115,14 +114,14 @@ impl Client {
         self.alone(move || Bundle::find(&file, &chain)).await
     }
 
-    /// What `read` finds in a file of roots, while no other is read.
+    /// Runs `read` on a file of roots while no other is read.
     async fn alone<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> io::Result<Option<T>> + Send + 'static,
     ) -> Option<T> {
         let turn = self.shared.bundle.clone().lock_arc().await;
         let found = offload(move || {
-            // Held by the reading itself: it goes on when the caller has gone away.
+            // Held by the reading task, which continues if the caller is dropped.
             let _turn = turn;
             read()
         });

@@ -1,4 +1,4 @@
-//! A connection by a proxy, for what libcurl does not show: the CONNECT method of HTTP (RFC 9110, section
+//! Connects through a proxy where libcurl's connections are of no use: HTTP's CONNECT (RFC 9110, section
 //! 9.3.6), and SOCKS 5 (RFC 1928) with user and password (RFC 1929).
 
 use super::Client;
@@ -13,17 +13,17 @@ use std::net::{IpAddr, TcpStream};
 use std::time::Duration;
 use url::Url;
 
-/// The head of an answer to CONNECT that is longer is none.
+/// Maximum bytes of the head of a response to CONNECT.
 const HEAD: usize = 16 * 1024;
-/// When addresses of one family have come, those of the other are waited for so long.
+/// How long to wait for the other address family once one has been resolved.
 const BESIDE: Duration = Duration::from_millis(50);
 
 impl Client {
-    /// A connection to `host`, a name or an address without brackets, by `proxy`. Has no timeout.
+    /// Connects to `host`, a name or an address without brackets, through `proxy`. Has no timeout.
     ///
     /// # Errors
     ///
-    /// A sentence without a full stop; it holds no secret.
+    /// A sentence without a full stop and without secrets.
     pub async fn tunnel(
         &self,
         proxy: &SecretUrl,
@@ -57,7 +57,7 @@ impl Client {
     }
 }
 
-/// Whether the proxy has made it.
+/// Asks an HTTP proxy to connect.
 async fn connect(
     socket: &mut Async<TcpStream>,
     user: &[u8],
@@ -80,7 +80,7 @@ async fn connect(
     request.push_str("\r\n");
     socket.write_all(request.as_bytes()).await?;
     let mut head = Vec::new();
-    // A byte at a time: what follows is the server's.
+    // Byte by byte: what follows the head is the server's.
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && head.len() < HEAD {
         socket.read_exact(&mut byte).await?;
@@ -92,7 +92,7 @@ async fn connect(
     Ok(status == Some(b" 2"))
 }
 
-/// Whether the proxy has made it. The address is sent where it is known, else the name.
+/// Asks a SOCKS proxy to connect: to the address if it is known, else to the name.
 async fn socks(
     socket: &mut Async<TcpStream>,
     user: &[u8],
@@ -122,7 +122,7 @@ async fn socks(
             return Ok(false);
         }
     }
-    // CONNECT; then the kind of address and the address.
+    // CONNECT, then the address type and the address.
     let mut request = vec![VERSION, 1, 0];
     match literal {
         Some(IpAddr::V4(v4)) => {
@@ -145,7 +145,7 @@ async fn socks(
     if head[1] != 0 {
         return Ok(false);
     }
-    // The address that the proxy speaks from.
+    // The proxy's outgoing address.
     let length = match head[3] {
         1 => 4,
         4 => 16,

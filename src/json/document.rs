@@ -1,46 +1,45 @@
-//! A JSON text (RFC 8259), read in place and without recursion, and the part of GJSON's paths that
-//! leads to one value: `a.b`, `a.0`, `a.#` (length), a backslash before a dot that belongs to a name.
+//! Reads JSON (RFC 8259) in place and without recursion, and supports the part of GJSON's paths that leads
+//! to a single value: `a.b`, `a.0`, `a.#` (length), and a backslash before a dot in a name.
 
 use super::JsonError;
 use super::syntax::{after_space, from, is_well_escaped, validate};
 use std::borrow::Cow;
 
-/// What a path leads to. The slices are of the document.
+/// The value at a path. Slices borrow from the document.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     Null,
     Bool(bool),
-    /// As it is written; a length in digits.
+    /// As written; a length in digits.
     Number(Cow<'a, str>),
     Text(Text<'a>),
     Array(Items<'a>),
     Object(Items<'a>),
 }
 
-/// A string of the document, escapes and all, without its quotes.
+/// A string of the document with its escapes, without its quotes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Text<'a>(&'a [u8]);
 
-/// The members of an array or object: its first byte and all that follows in the document.
+/// The members of an array or object: its first byte and the rest of the document.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Items<'a>(&'a [u8]);
 
-/// A whole document, known to be JSON.
+/// A complete document that is valid JSON.
 pub struct Document<'a>(&'a [u8]);
 
 impl<'a> Document<'a> {
-    /// Strings may hold bytes that are no UTF-8; a byte order mark before it all is allowed.
+    /// Strings may contain invalid UTF-8; a byte order mark at the start is allowed.
     ///
     /// # Errors
     ///
-    /// The place of the first byte that can't stand there; the text's length when it ends too soon.
+    /// The offset of the first invalid byte; the text's length if it ends too soon.
     pub fn parse(text: &'a [u8]) -> Result<Document<'a>, usize> {
         Document::checked(text, false)
     }
 
-    /// [`Document::parse`] of a text in whose strings control characters may stand as they are, and
-    /// backslashes that begin no escape, and in whose numbers zeros before the others: servers write
-    /// them.
+    /// Like [`Document::parse`], but allows what some servers write: control characters and backslashes without
+    /// an escape in strings, and leading zeros in numbers.
     pub fn lenient(text: &'a [u8]) -> Result<Document<'a>, JsonError> {
         Document::checked(text, true).map_err(|at| JsonError::at(at, text))
     }
@@ -52,12 +51,12 @@ impl<'a> Document<'a> {
         Ok(Document(from(text, start)))
     }
 
-    /// The value that is the whole document.
+    /// Returns the value of the whole document.
     pub fn root(&self) -> Option<Value<'a>> {
         Value::read(self.0)
     }
 
-    /// The value at `path`, if there is one. Of members with the same name the first counts.
+    /// Returns the value at `path`, if there is one. Of members with the same name the first counts.
     pub fn get(&self, path: &str) -> Option<Value<'a>> {
         let mut value = self.root()?;
         let parts = parts(path);
@@ -78,7 +77,7 @@ impl<'a> Document<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The value that `text` begins with.
+    /// Reads the value at the start of `text`.
     fn read(text: &'a [u8]) -> Option<Value<'a>> {
         Some(match text.first()? {
             b'{' => Value::Object(Items(text)),
@@ -94,7 +93,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// The first member of an object that has this name.
+    /// Returns the first member of an object with this name.
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
         let Value::Object(items) = self else {
             return None;
@@ -104,7 +103,7 @@ impl<'a> Value<'a> {
         Value::read(value)
     }
 
-    /// The elements of an array; of anything else there are none.
+    /// Iterates over the elements of an array; empty for other values.
     pub fn elements(self) -> Values<'a> {
         match self {
             Value::Array(items) => items.values(),
@@ -112,7 +111,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What a string says, see [`Text::decoded`]; nothing when a backslash in it begins no escape.
+    /// Decodes a string, see [`Text::decoded`]; `None` if it has a backslash without an escape.
     pub fn text(&self) -> Option<String> {
         match self {
             Value::Text(text) => is_well_escaped(text.0).then(|| text.decoded()),
@@ -122,7 +121,7 @@ impl<'a> Value<'a> {
 }
 
 impl Text<'_> {
-    /// Without escapes. What is no UTF-8, and half a surrogate pair, becomes U+FFFD.
+    /// Decodes escapes. Invalid UTF-8 and unpaired surrogates become U+FFFD.
     pub fn decoded(&self) -> String {
         let mut bytes = Vec::with_capacity(self.0.len());
         let mut rest = self.0;
@@ -163,7 +162,7 @@ impl Text<'_> {
 }
 
 impl<'a> Items<'a> {
-    /// The elements of an array, or the values of an object.
+    /// Iterates over the elements of an array, or the values of an object.
     pub fn values(self) -> Values<'a> {
         Values(self.members())
     }
@@ -188,12 +187,12 @@ impl<'a> Iterator for Values<'a> {
     }
 }
 
-/// Each with its key, and all of the document from the value on. A value is passed over only when
-/// the next one is asked for.
+/// Iterates over the keys, each with the document from its value on. A value is skipped only when the next
+/// one is requested.
 struct Members<'a> {
     rest: &'a [u8],
     is_object: bool,
-    /// The last value was passed over.
+    /// The last value was skipped.
     passed: bool,
 }
 
@@ -213,7 +212,7 @@ impl<'a> Iterator for Members<'a> {
         let mut key = None;
         if self.is_object && !self.passed {
             key = Some(Text(within_quotes(rest)));
-            // The colon and what is around it.
+            // Skips the colon and white space around it.
             let colon = after_space(rest, end(rest));
             rest = from(rest, after_space(rest, colon + 1));
         }
@@ -222,7 +221,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// The names of a path. A backslash takes the meaning from what follows.
+/// Splits a path into names. A backslash makes the next character literal.
 fn parts(path: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut chars = path.chars();
@@ -237,7 +236,7 @@ fn parts(path: &str) -> Vec<String> {
     parts
 }
 
-/// What `\u` is followed by: one character, of one or two such escapes, and the rest.
+/// Decodes one character after `\u`, from one or two escapes; returns the rest as well.
 fn unicode(text: &[u8]) -> (char, &[u8]) {
     let (high, rest) = (hex(text), from(text, 4));
     if let Some(c) = char::from_u32(high) {
@@ -260,7 +259,7 @@ fn hex(text: &[u8]) -> u32 {
     })
 }
 
-/// Where the value that `text` begins with has ended; `text` is known to be JSON.
+/// Returns the end of the value at the start of `text`, which is valid JSON.
 fn end(text: &[u8]) -> usize {
     let mut depth = 0usize;
     let mut at = 0;
@@ -288,7 +287,7 @@ fn end(text: &[u8]) -> usize {
     text.len()
 }
 
-/// What is between the quote that `text` begins with and the next one that isn't escaped.
+/// Returns the text between the quote at the start of `text` and the next unescaped one.
 fn within_quotes(text: &[u8]) -> &[u8] {
     let mut at = 1;
     while let Some(&byte) = text.get(at) {

@@ -216,7 +216,7 @@ fn written(tree: &Tree, space: &str) -> String {
     }
 }
 
-/// Every leaf that a path leads to, with that path.
+/// Collects every leaf with its path.
 fn leaves(tree: &Tree, path: &str, found: &mut Vec<(String, String)>) {
     let deeper = |name: &str| match path {
         "" => name.to_owned(),
@@ -280,7 +280,7 @@ proptest! {
         {
             text.decoded();
         }
-        // Nor what isn't known to be JSON.
+        // Also for invalid JSON.
         if let Some(Value::Array(items) | Value::Object(items)) = Document(&bytes).get(&path) {
             items.values().for_each(drop);
         }

@@ -1,8 +1,8 @@
-//! Reading JSON from outside: a [`Document`] of whatever shape in place, or a struct by nanoserde.
+//! Reads JSON from outside: a [`Document`] of any form in place, or a struct with nanoserde.
 //!
-//! nanoserde 0.2 trusts its input: in a field that it skips, a missing value makes it panic and a
-//! text that ends early makes it loop for ever; it nests a call for every comment, and a number over
-//! `i64::MAX` turns negative. So a text is validated before nanoserde sees it.
+//! nanoserde 0.2 trusts its input: in a field that it skips, a missing value makes it panic and a truncated
+//! text makes it loop forever; it recurses for every comment, and wraps numbers over `i64::MAX`. So a text
+//! is validated before nanoserde parses it.
 
 mod document;
 mod syntax;
@@ -14,15 +14,15 @@ use nanoserde::DeJson;
 /// Why a text could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonError {
-    /// It ends too early: the rest was lost on the way.
+    /// It is truncated.
     CutOff,
-    /// It isn't JSON, or not what was expected, or holds something that nanoserde can't read
-    /// (a lone surrogate, a number out of range).
+    /// It is not JSON, has another form than expected, or contains something that nanoserde cannot read (a lone
+    /// surrogate, a number out of range).
     Malformed,
 }
 
 impl JsonError {
-    /// Of a text that goes wrong at a place.
+    /// The error for a text that is invalid at `place`.
     fn at(place: usize, text: &[u8]) -> JsonError {
         match place >= text.len() {
             true => JsonError::CutOff,
@@ -31,7 +31,7 @@ impl JsonError {
     }
 }
 
-/// Reads one JSON value of a known shape; unknown fields are skipped.
+/// Reads one JSON value of a known form; unknown fields are skipped.
 pub fn read<T: DeJson>(bytes: &[u8]) -> Result<T, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|e| match e.error_len() {
         None => JsonError::CutOff,
@@ -42,9 +42,8 @@ pub fn read<T: DeJson>(bytes: &[u8]) -> Result<T, JsonError> {
     T::deserialize_json(text).map_err(|_| JsonError::Malformed)
 }
 
-/// The first whole, non-negative number behind `"key":`, wherever it stands: what can still be
-/// learnt from a text that can't be read. Within a JSON string a quote is written `\"`, so
-/// no text of a user is taken for the key.
+/// Returns the first non-negative whole number after `"key":`, at any depth, to recover it from a text that
+/// is invalid. Quotes within JSON strings are escaped, so no user's text is taken for the key.
 pub fn dig_number(bytes: &[u8], key: &str) -> Option<i64> {
     let key = format!("\"{key}\"");
     let mut rest = bytes;
@@ -65,7 +64,7 @@ fn number_after_colon(bytes: &[u8]) -> Option<i64> {
         .strip_prefix(b":")?
         .trim_ascii_start();
     let digits = value.iter().take_while(|b| b.is_ascii_digit()).count();
-    // A number at the very end may have been cut.
+    // A number at the very end may be truncated.
     if matches!(value.get(digits)?, b'.' | b'e' | b'E') {
         return None;
     }
@@ -73,7 +72,7 @@ fn number_after_colon(bytes: &[u8]) -> Option<i64> {
 }
 
 #[cfg(test)]
-// nanoserde's derive writes such blocks.
+// nanoserde's derive generates such blocks.
 #[allow(clippy::question_mark)]
 mod tests {
     use super::*;

@@ -1,10 +1,10 @@
-//! Whether a text is JSON (RFC 8259), without recursion.
+//! Validates JSON (RFC 8259) without recursion.
 
-/// Whether `text` is one JSON value from `at` on; if not, the place of the first byte that can't stand
-/// there, which is the text's length when it ends too soon. `lenient`: strings may hold
-/// control characters and backslashes that begin no escape, numbers zeros before the others. Depth costs one byte a level.
+/// Checks that `text` is one JSON value from `at` on. The error is the offset of the first invalid byte; the
+/// text's length if it ends too soon. `lenient`: strings may contain control characters and backslashes
+/// without an escape, numbers leading zeros. Each level of nesting takes one byte of memory.
 pub(super) fn validate(text: &[u8], mut at: usize, lenient: bool) -> Result<(), usize> {
-    // The bracket that closes each container that is open.
+    // The closing brackets of all open containers.
     let mut open = Vec::new();
     loop {
         at = match text.get(at) {
@@ -28,7 +28,7 @@ pub(super) fn validate(text: &[u8], mut at: usize, lenient: bool) -> Result<(), 
             Some(b'-' | b'0'..=b'9') if lenient => at + count(text, at, in_number),
             _ => number(text, at)?,
         };
-        // A value has ended: what may follow it?
+        // What may follow a value?
         loop {
             at = after_space(text, at);
             match (open.last(), text.get(at)) {
@@ -50,7 +50,7 @@ pub(super) fn validate(text: &[u8], mut at: usize, lenient: bool) -> Result<(), 
     }
 }
 
-/// Each of these takes where something begins and returns where it has ended, or where it is wrong.
+/// Each of these gets the start of an element and returns its end, or the offset of an error.
 fn key(text: &[u8], at: usize, lenient: bool) -> Result<usize, usize> {
     if text.get(at) != Some(&b'"') {
         return Err(at);
@@ -90,7 +90,7 @@ fn escape(text: &[u8], at: usize) -> Result<usize, usize> {
     }
 }
 
-/// Whether every backslash within the quotes of a string begins an escape.
+/// Whether every backslash in a string begins an escape. `string` excludes the quotes.
 pub(super) fn is_well_escaped(string: &[u8]) -> bool {
     let mut at = 0;
     while let Some(&byte) = string.get(at) {
@@ -148,12 +148,12 @@ pub(super) fn after_space(text: &[u8], at: usize) -> usize {
     })
 }
 
-/// How many bytes from `at` on are of a kind.
+/// Counts bytes from `at` on for which `is` is true.
 fn count(text: &[u8], at: usize, is: impl Fn(&u8) -> bool) -> usize {
     from(text, at).iter().take_while(|byte| is(byte)).count()
 }
 
-/// What is left of `text` from `at` on, if anything.
+/// Returns `text` from `at` on, or nothing if it is shorter.
 pub(super) fn from(text: &[u8], at: usize) -> &[u8] {
     text.get(at..).unwrap_or_default()
 }

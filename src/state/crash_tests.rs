@@ -13,7 +13,7 @@ struct Saved {
 }
 
 impl Saved {
-    /// At its end a down alert waits and its incident is open, or an up alert waits.
+    /// At its end a down alert waits with its incident open, or an up alert waits.
     fn new(ends_up: bool) -> Saved {
         let mut states = vec![calm(2)];
         let at = 1_800_000_100;
@@ -66,7 +66,7 @@ fn a_flip_of_any_bit_of_any_file_loses_nothing_and_is_said() {
                     assert_eq!(found.snapshot.as_ref(), saved.last(), "{file} {at}");
                     assert_eq!(found.damaged.is_empty(), file == BACKUP, "{file} {at}");
                     assert!(found.unsound || !found.copied, "{file} {at}");
-                    // A number of the snapshot that flips by one looks like a newer one.
+                    // A flipped bit in the snapshot's number may make it look like a newer one.
                     assert!(!found.lost || (file == SNAPSHOT && at < 20), "{file} {at}");
                 }
             }
@@ -112,7 +112,7 @@ fn a_journal_cut_anywhere_gives_a_state_that_was_saved_and_no_warning() {
             assert!(state >= newest, "{length}");
             newest = state;
             assert!(found.damaged.is_empty() && !found.lost, "{length}");
-            // The next save never goes behind half a record.
+            // The next save must not follow a partial record.
             let complete = length == 0 || good[length - 1] == b'\n';
             assert_eq!(found.unsound, !complete, "{length}");
         }
@@ -136,14 +136,14 @@ fn after_a_torn_record_the_next_save_is_sound() {
     }
 }
 
-/// Carries out the first `count` steps of a rewrite with `next`, as if the power went then.
+/// Carries out the first `count` steps of a rewrite with `next`, up to a power cut.
 fn cut_rewrite(saved: &Saved, next: &Snapshot, count: usize) {
     let found = find(saved.dir.path());
     let bytes = format::encode_snapshot(found.seq + 1, next);
     let files = Files::new(saved.dir.path(), &found);
     files.perform(&STEPS[..count], &bytes).expect("works");
     if count < STEPS.len() && matches!(STEPS[count], Step::Write | Step::WriteBackup) {
-        // In the midst of the next step.
+        // A power cut within the next step.
         saved.put(NEW, &bytes[..bytes.len() / 2]);
     }
 }
@@ -164,7 +164,7 @@ fn a_power_cut_at_any_step_of_a_rewrite_leaves_the_newest_state() {
                 saved.put(file, &bytes);
             }
             let loaded = load(saved.dir.path());
-            // Until its copy is in place, a new snapshot that is damaged gives the one before.
+            // Before the copy exists, a damaged new snapshot falls back to the previous state.
             let older = count < put || damaged == Some(SNAPSHOT) && count < 5;
             let expected = if older { &before } else { &next };
             assert_eq!(
@@ -177,7 +177,7 @@ fn a_power_cut_at_any_step_of_a_rewrite_leaves_the_newest_state() {
             let lost = older && count >= put;
             assert_eq!(said.contains("is lost"), lost, "{count}: {said}");
 
-            // And it goes on from there.
+            // Saving continues from there.
             let later = fails(expected, 0, 1_800_000_900);
             loaded.writer.save(later.clone()).expect("saves");
             drop(loaded.writer);
@@ -232,7 +232,7 @@ fn behind_a_record_that_is_lost_the_later_alerts_are_still_there() {
         let said = loaded.damage.expect("says so");
         assert!(said.contains("Some of it is lost"), "{said}");
         assert!(saved.path("journal.bad").exists());
-        // Until the next save the damaged one is all there is.
+        // Until the next save the damaged journal is the only copy.
         assert!(saved.path(JOURNAL).exists());
         loaded.writer.save(state.clone()).expect("saves");
         drop(loaded.writer);

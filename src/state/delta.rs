@@ -1,4 +1,4 @@
-//! What changed from one snapshot to the next, and how to carry it over.
+//! Computes and applies the difference between two snapshots.
 
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
@@ -8,19 +8,19 @@ use nanoserde::{DeJson, SerJson};
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
-/// Moments come of two clocks and waver by a second; no more than this is no change.
+/// Moments come from two clocks and vary by a second: differences up to this many seconds are no change.
 const WAVER: u64 = 2;
 
-/// The way from one saved state to the next.
+/// The difference between two saved states.
 ///
-/// Records are whole, never patched: applied to a state in which an earlier delta is missing, a
-/// delta still leaves every record as it was at some moment, and all it names as it is now.
+/// Contains complete records, never patches: if an earlier delta is missing, a delta still leaves each record
+/// as it was at some moment, and those in it as they are now.
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct Delta {
-    /// Number of the state that this leads to.
+    /// Number of the state after it.
     pub seq: u64,
-    /// All plain fields; of sites, incidents and alerts those that are new or changed.
+    /// All plain fields; sites, incidents and alerts only if new or changed.
     pub state: Snapshot,
     pub gone_sites: Vec<String>,
     pub gone_incidents: Vec<u32>,
@@ -28,8 +28,7 @@ pub struct Delta {
 }
 
 impl Delta {
-    /// `None` when two records of a list have one name or number: then only the whole tells them
-    /// apart.
+    /// `None` if two records of a list share a name or number: only a complete snapshot can represent them.
     pub fn between(old: &Snapshot, new: &Snapshot, seq: u64) -> Option<Delta> {
         let (sites, gone_sites) = changes(&old.sites, &new.sites, site)?;
         let (incidents, gone_incidents) = changes(&old.incidents, &new.incidents, incident)?;
@@ -49,7 +48,7 @@ impl Delta {
         })
     }
 
-    /// Nothing but the time of writing would change in `old`.
+    /// Nothing would change in `old` but the time of writing.
     pub fn is_empty(&self, old: &Snapshot) -> bool {
         let nothing = Delta {
             seq: self.seq,
@@ -62,7 +61,7 @@ impl Delta {
         *self == nothing
     }
 
-    /// Incidents and alerts end up in the order of their numbers, which is that of their making.
+    /// Sorts incidents and alerts by number, the order in which they were created.
     pub fn apply(self, to: &mut Snapshot) {
         let mut lists = std::mem::replace(to, self.state);
         merge(&mut lists.sites, &mut to.sites, &self.gone_sites, site);
@@ -78,7 +77,7 @@ impl Delta {
     }
 }
 
-/// `new`, but where it differs from `old` only in what is not worth a write, as `old` has it.
+/// Returns `new`, with the values of `old` wherever the difference is not worth a write.
 pub fn settle(old: &Snapshot, mut new: Snapshot) -> Snapshot {
     coming(old.offline_since, &mut new.offline_since);
     coming(old.muted_until, &mut new.muted_until);
@@ -87,7 +86,7 @@ pub fn settle(old: &Snapshot, mut new: Snapshot) -> Snapshot {
         moment(old.since, &mut new.since);
         coming(old.muted_until, &mut new.muted_until);
         moments(&old.changes, &mut new.changes);
-        // A site that is down may fail in another way at every check.
+        // A site that is down may fail differently at every check.
         let ms = std::mem::replace(&mut new.ms, old.ms);
         let cause = std::mem::replace(&mut new.cause, old.cause.clone());
         if old != new {
@@ -130,7 +129,7 @@ fn moments(old: &[i64], new: &mut [i64]) {
     }
 }
 
-/// Everything but the lists of records.
+/// All fields but the lists of records.
 fn plain(snapshot: &Snapshot) -> Snapshot {
     Snapshot {
         sites: Vec::new(),
@@ -161,7 +160,7 @@ fn alert(record: &AlertRecord) -> u64 {
     record.id
 }
 
-/// Each record of `new` with the one of the same key in `old`.
+/// Pairs each record of `new` with the one of the same key in `old`.
 fn pairs<T, K: Eq + Hash>(
     old: &[T],
     new: &mut [T],
@@ -176,7 +175,7 @@ fn pairs<T, K: Eq + Hash>(
     }
 }
 
-/// The records that are new or changed, and the keys of those that are gone.
+/// Returns new and changed records, and the keys of removed ones.
 fn changes<T: Clone + PartialEq, K: Clone + Eq + Hash>(
     old: &[T],
     new: &[T],
@@ -196,8 +195,7 @@ fn changes<T: Clone + PartialEq, K: Clone + Eq + Hash>(
     Some((changed, gone))
 }
 
-/// Puts into `changed` the records of `list` that neither changed nor are gone; the order of `list`
-/// stays.
+/// Inserts into `changed` the unchanged records of `list`, in the order of `list`.
 fn merge<T, K: Eq + Hash>(
     list: &mut Vec<T>,
     changed: &mut Vec<T>,
@@ -252,7 +250,7 @@ mod tests {
         }
     }
 
-    /// Every moment of `state` moved.
+    /// Shifts every moment of `state`.
     fn moved(by: i64) -> Snapshot {
         let mut new = state();
         let coming = |moment: &mut Option<i64>| *moment = moment.map(|m| m + by);

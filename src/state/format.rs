@@ -1,9 +1,10 @@
-//! The bytes of the two kinds of file. Pure; whatever is read is checked.
+//! Encodes and decodes the two kinds of file. Pure; all input is verified.
 //!
-//! A snapshot is one header line and then JSON: `sitemon-state 2 SEQ CRC32 LENGTH`, the checksum in
-//! hexadecimal over `SEQ`, a newline and the JSON. Version 1 had no `SEQ`.
+//! A snapshot is one header line and JSON: `sitemon-state 2 SEQ CRC32 LENGTH`, with a hexadecimal checksum
+//! over `SEQ`, a newline and the JSON. Version 1 had no `SEQ`.
 //!
-//! A journal is a sequence of lines `CRC32 LENGTH JSON`, each twice, so that a byte that flips
+//! A journal is a sequence of lines `CRC32 LENGTH JSON`, each written twice, so that a flipped bit costs
+//! nothing. NUL bytes between lines are padding up to a block of flash.
 //! costs nothing. NUL bytes between lines are room left over in a block of flash.
 
 use super::delta::Delta;
@@ -14,24 +15,24 @@ use nanoserde::{DeJson, SerJson};
 const MAGIC: &str = "sitemon-state";
 pub const VERSION: u32 = 2;
 
-/// A snapshot file with the number of its state.
+/// The content of a snapshot file.
 #[derive(Debug, PartialEq)]
 pub struct Base {
-    /// 0 for the old format.
+    /// Number of the state; 0 in version 1.
     pub seq: u64,
     pub snapshot: Snapshot,
 }
 
-/// What a journal holds.
+/// The content of a journal.
 #[derive(Debug, Default, PartialEq)]
 pub struct Journal {
-    /// One for each state, in the order written.
+    /// One per state, in the order written.
     pub deltas: Vec<Delta>,
-    /// It ends in the middle of a record: the power went before that was written.
+    /// It ends within a record, whose write was interrupted.
     pub torn: bool,
-    /// Something else than its end is not as it was written.
+    /// It is damaged before its end.
     pub damaged: bool,
-    /// The damage behind the last sound record is more than that record's second copy.
+    /// The damage after the last valid record is more than the second copy of that record.
     pub tail_lost: bool,
 }
 
@@ -46,7 +47,7 @@ pub fn encode_snapshot(seq: u64, snapshot: &Snapshot) -> Vec<u8> {
 #[derive(Debug, PartialEq)]
 pub enum Unreadable {
     Missing,
-    /// It has this version.
+    /// Its format has this newer version.
     Newer(u32),
     Damaged(String),
 }
@@ -58,7 +59,7 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<Base, Unreadable> {
     }
 }
 
-/// The version that a snapshot claims to have, whatever follows it.
+/// Returns the version in a snapshot's header, even if the file is damaged.
 fn version(bytes: &[u8]) -> Option<u32> {
     let (header, _) = split(bytes)?;
     let mut words = header.split(' ');
@@ -86,7 +87,7 @@ fn decode_known(bytes: &[u8]) -> Result<Base, String> {
         return Err("it was cut off".into());
     }
     let json = std::str::from_utf8(body).map_err(|_| "it is not text")?;
-    // To the letter, so that every flipped bit is noticed.
+    // Compared literally, so that every flipped bit is noticed.
     let sound = match version {
         1 => format!("{:08x}", crc32(&[body])) == sum,
         _ => header(seq, json).trim_end() == header_read,
@@ -98,7 +99,7 @@ fn decode_known(bytes: &[u8]) -> Result<Base, String> {
     Ok(Base { seq, snapshot })
 }
 
-/// The number that a snapshot claims to have, sound or not.
+/// Returns the number in a snapshot's header, even if the file is damaged.
 pub fn claimed_seq(bytes: &[u8]) -> Option<u64> {
     let (header, _) = split(bytes)?;
     header.split(' ').nth(2)?.parse().ok()
@@ -116,7 +117,7 @@ fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((header, &bytes[end + 1..]))
 }
 
-/// Both copies.
+/// Encodes both copies.
 pub fn encode_record(delta: &Delta) -> Vec<u8> {
     let json = delta.serialize_json();
     format!("{}{json}\n", prefix(json.as_bytes()))
@@ -127,11 +128,11 @@ pub fn encode_record(delta: &Delta) -> Vec<u8> {
 pub fn decode_journal(bytes: &[u8]) -> Journal {
     let mut journal = Journal::default();
     let mut at = 0;
-    // Of the last sound record: how many copies, how long one is, how much damage follows.
+    // Of the last valid record: number of copies, length of one, bytes of damage after it.
     let (mut copies, mut length, mut bad) = (0, 0, 0);
     while at < bytes.len() {
         if bytes[at] == 0 {
-            // Room is left over in front of a record, never at the end.
+            // Padding precedes a record: there is none at the end.
             journal.torn = at + 1 == bytes.len();
             at += 1;
             continue;
@@ -163,7 +164,7 @@ pub fn decode_journal(bytes: &[u8]) -> Journal {
     journal
 }
 
-/// The record at the start of `bytes` and its length without the newline.
+/// Decodes the record at the start of `bytes`; returns its length without the newline, too.
 fn decode_record(bytes: &[u8]) -> Option<(Delta, usize)> {
     let start = bytes.iter().take(40).position(|b| *b == b'{')?;
     let prefix_read = std::str::from_utf8(&bytes[..start]).ok()?;
@@ -181,7 +182,7 @@ fn prefix(json: &[u8]) -> String {
     format!("{:08x} {} ", crc32(&[json]), json.len())
 }
 
-/// CRC-32 of `parts`, one after the other.
+/// CRC-32 of the concatenated `parts`.
 pub(super) fn crc32(parts: &[&[u8]]) -> u32 {
     let sum = |crc: Crc, part: &&[u8]| crc.add(part);
     parts.iter().fold(Crc::default(), sum).value()

@@ -1,14 +1,13 @@
-//! The history of the sites, in files of its own: one record an hour, one block of flash for a
-//! hundred sites.
+//! The history of the sites in separate files: one record per hour, one block of flash for a hundred sites.
 //!
-//! | file | holds |
+//! | file | content |
 //! | --- | --- |
-//! | `history` | what was known when the day began, and its hours since |
+//! | `history` | what was known at the start of the day, and its hours since |
 //! | `history.old` | the same of the day before, with the minutes of the last 24 hours |
 //!
-//! A record is `sHr1`, the length and the CRC-32 of what follows, and that: a letter, the hour
-//! (since 1970), and for each site what the core made of it. Zeros between records are room left
-//! over in a block. Any record may be missing: what it held is unknown then, and nothing else is.
+//! A record is `sHr1`, the length and the CRC-32 of its body, and the body: a letter, the hour (since 1970),
+//! and the core's data for each site. Zeros between records are padding within a block. Records may be
+//! missing: only what they contained is unknown then.
 
 use super::OPEN_WITHIN;
 use super::format::crc32;
@@ -27,7 +26,7 @@ const OLD: &str = "history.old";
 const NEW: &str = "history.new";
 pub(super) const FILES: [&str; 3] = [OLD, FILE, NEW];
 const MAGIC: &[u8; 4] = b"sHr1";
-/// In bytes: of 1,000 sites it is some 5 MB.
+/// Maximum bytes of a file. With 1,000 sites it has some 5 MB.
 const MAX_FILE: u64 = 32 << 20;
 /// Magic, length, checksum.
 const HEADER: usize = 12;
@@ -36,22 +35,22 @@ const HEADER: usize = 12;
 #[derive(Debug)]
 pub struct HistoryFiles {
     dir: PathBuf,
-    /// The names in the order in which the records of the file have them.
+    /// The names in the order used by the file's records.
     table: Vec<String>,
-    /// The day that the file is of.
+    /// The day of the file.
     day: Option<i64>,
     length: u64,
 }
 
-/// Of a format that comes after this one.
+/// The format is a later one.
 fn is_newer(bytes: &[u8]) -> bool {
     let version = bytes.strip_prefix(&MAGIC[..3]).and_then(<[u8]>::first);
     version.is_some_and(|version| version.is_ascii_alphanumeric() && *version > MAGIC[3])
 }
 
 impl HistoryFiles {
-    /// Hands on everything that is sound, in the order of time. A file that is damaged is kept as
-    /// `*.bad`, and the sentence for the chats is returned. The lock of the directory must be held.
+    /// Passes all valid records to `take` in the order of time. Keeps a damaged file as `*.bad` and returns a
+    /// sentence for the chats. The lock of the directory must be held.
     pub fn load(dir: &Path, mut take: impl FnMut(&Record)) -> (HistoryFiles, Option<String>) {
         let mut history_files = HistoryFiles {
             dir: dir.to_owned(),
@@ -107,7 +106,7 @@ impl HistoryFiles {
         (history_files, said)
     }
 
-    /// What to give to [`HistoryFiles::save`] for these sites at this hour.
+    /// Returns what [`HistoryFiles::save`] needs for these sites at this hour.
     pub fn need<'a>(&self, names: impl Iterator<Item = &'a str>, hour: i64) -> Extent {
         let names: BTreeSet<&str> = names.collect();
         let known = self.table.iter().all(|name| names.contains(name.as_str()));
@@ -122,7 +121,7 @@ impl HistoryFiles {
     /// Writes the records and returns once they are on flash.
     ///
     /// # Errors
-    /// The disk is full or read-only, or fails. The next save then writes everything anew.
+    /// If the disk is full, read-only or failing. The next save then writes everything.
     pub fn save(&mut self, extent: Extent, records: &[Record]) -> io::Result<Written> {
         let done = match extent {
             Extent::Pages => self.append(records),
@@ -154,7 +153,7 @@ impl HistoryFiles {
         }
         fs::rename(&new, &path)?;
         if extent == Extent::Whole {
-            // What is gone from the configuration leaves nothing behind.
+            // Sites that were removed from the configuration leave no data behind.
             match fs::remove_file(self.dir.join(OLD)) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
                 _ => {}
@@ -170,7 +169,7 @@ impl HistoryFiles {
     }
 }
 
-/// `table` grows by the names that are new; a record holds the names that it adds.
+/// Adds new names to `table`; a record contains the names that it adds.
 fn encode(records: &[Record], table: &mut Vec<String>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records {
@@ -207,7 +206,7 @@ fn encode(records: &[Record], table: &mut Vec<String>) -> Vec<u8> {
     bytes
 }
 
-/// Seven bits a byte, the lowest first.
+/// Seven bits per byte, lowest first.
 fn put_count(bytes: &mut Vec<u8>, mut count: usize) {
     while count > 127 {
         bytes.push(count as u8 | 128);
@@ -218,10 +217,10 @@ fn put_count(bytes: &mut Vec<u8>, mut count: usize) {
 
 #[derive(Debug, Default)]
 struct Read {
-    /// Of the last record.
+    /// The hour of the last record.
     hour: Option<i64>,
     table: Vec<String>,
-    /// It ends in the middle of a record.
+    /// It ends within a record.
     torn: bool,
     damaged: bool,
 }
@@ -231,7 +230,7 @@ fn decode(bytes: &[u8], mut take: impl FnMut(&Record)) -> Read {
     let mut at = 0;
     while at < bytes.len() {
         if bytes[at] == 0 {
-            // Room is left over in front of a record, never at the end.
+            // Padding precedes a record: there is none at the end.
             read.torn = at + 1 == bytes.len();
             at += 1;
             continue;
@@ -265,7 +264,7 @@ fn decode(bytes: &[u8], mut take: impl FnMut(&Record)) -> Read {
     read
 }
 
-/// The body of the record at the start of `bytes`, if that is sound.
+/// Returns the body of the record at the start of `bytes` if it is valid.
 fn framed(bytes: &[u8]) -> Option<&[u8]> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
@@ -283,7 +282,7 @@ fn record(mut body: &[u8], table: &mut Vec<String>) -> Option<Record> {
     };
     let hour = i64::from_le_bytes(take(&mut body, 8)?.try_into().ok()?);
     let length = take(&mut body, 1)?[0];
-    // A record that added names is missing: it is not known whose these are.
+    // A record that added names is missing: the sites of these data are unknown.
     if take_count(&mut body)? != table.len() {
         return None;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Midnight UTC, in hours since 1970.
 const START: i64 = 20_000 * 24;
 
-/// Two sites, of which one is down in every fifth hour.
+/// Two sites, one of which is down in every fifth hour.
 fn lived(hours: i64) -> Vec<(String, History)> {
     let mut sites = Vec::new();
     for name in ["blog", "sh\u{F6}p \u{1F600}"] {
@@ -35,7 +35,7 @@ fn record(scope: Scope, hour: i64, sites: &[(String, History)]) -> Record {
     }
 }
 
-/// Writes hour after hour, as the agent does.
+/// Writes each hour, as the agent does.
 fn write(history_files: &mut HistoryFiles, hours: i64) -> u64 {
     let sites = lived(hours);
     let mut blocks = 0;
@@ -120,7 +120,7 @@ fn a_cut_anywhere_loses_only_what_comes_after_it_and_a_flip_only_its_record() {
         bad[at] ^= 1 << (at % 8);
         fs::write(&path, &bad).expect("writes");
         let (flipped, said) = read(dir.path());
-        // The first record has the names: without it the others have no owner.
+        // The first record has the names, without which the others cannot be assigned.
         let lost = if at < all_names(&good) { all.len() } else { 1 };
         assert!(flipped.len() + lost >= all.len(), "{at}: {}", flipped.len());
         assert!(flipped.iter().all(|r| all.contains(r)), "{at}");
@@ -129,7 +129,7 @@ fn a_cut_anywhere_loses_only_what_comes_after_it_and_a_flip_only_its_record() {
     }
 }
 
-/// Where the first record ends.
+/// The end of the first record.
 fn all_names(bytes: &[u8]) -> usize {
     HEADER + framed(bytes).map_or(0, <[u8]>::len)
 }

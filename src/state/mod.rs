@@ -1,12 +1,12 @@
-//! What must survive, on flash and back: a snapshot, its copy, and a journal of what changed since.
+//! Keeps the state on flash: a snapshot, its copy, and a journal of the changes since.
 //!
-//! | file | holds |
+//! | file | content |
 //! | --- | --- |
-//! | `snapshot` | a state whole |
-//! | `snapshot.old` | the same again, or an older one from which the journal leads on |
-//! | `journal` | what changed since, a record for each save |
-//! | `*.bad` | a damaged file, for people |
-//! | `*.newer` | a file that a newer sitemon wrote |
+//! | `snapshot` | a complete state |
+//! | `snapshot.old` | a copy of it, or an older state that the journal continues |
+//! | `journal` | the changes since, one record per save |
+//! | `*.bad` | a damaged file, kept for inspection |
+//! | `*.newer` | a file of a newer sitemon |
 //! | `history`, `history.old` | the history behind percentages and charts: see [`history_file`] |
 //! | `lock` | locked while the agent runs |
 
@@ -34,21 +34,21 @@ pub use writer::{BLOCK, Written};
 
 const LOCK: &str = "lock";
 const SNAPSHOT: &str = "snapshot";
-/// A snapshot on its way to its name.
+/// A snapshot before it is renamed.
 const NEW: &str = "snapshot.new";
 const BACKUP: &str = "snapshot.old";
 const JOURNAL: &str = "journal";
 
-/// A flash that is slow has answered by then.
+/// Time limit for opening: slow flash has answered by then.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
-/// How often and how soon again [`read`] looks when the files change under it.
+/// How often [`read`] starts again when the files change meanwhile.
 const READ_ATTEMPTS: u32 = 5;
 const READ_PAUSE: Duration = Duration::from_millis(20);
-/// How long another process may hold the lock in passing: `status` asks whether it is locked, and a
-/// child has its parent's until it runs its own program.
+/// How long another process may hold the lock in passing: `status` tests the lock, and a child process
+/// inherits it until it executes its program.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
-/// An open state directory. Its lock is held until this and what it was loaded to are dropped.
+/// An open state directory. The lock is held until this and all [`Writer`]s of it are dropped.
 #[derive(Debug)]
 pub struct State {
     dir: PathBuf,
@@ -60,20 +60,20 @@ pub struct State {
 pub enum OpenError {
     /// Another process holds the lock.
     InUse(String),
-    /// It cannot be made, read or written: the agent goes on without.
+    /// It cannot be created, read or written: the agent runs without it.
     Unusable(String),
 }
 
-/// What was found in a state directory.
+/// The content of a state directory.
 #[derive(Debug)]
 pub struct Loaded {
     pub snapshot: Option<Snapshot>,
-    /// Something was damaged: the sentence for the chats.
+    /// Damage that was found, as a sentence for the chats.
     pub damage: Option<String>,
     pub writer: Writer,
 }
 
-/// Saves to a state directory, from any thread, one save after the other.
+/// Saves to a state directory, from any thread, one save at a time.
 #[derive(Clone, Debug)]
 pub struct Writer {
     dir: Arc<Path>,
@@ -81,17 +81,17 @@ pub struct Writer {
     _lock: Arc<File>,
 }
 
-/// Why there is nothing to show.
+/// Why there is no state to show.
 #[derive(Debug)]
 pub enum ReadError {
     Missing,
     Io(io::Error),
     Damaged(String),
-    /// A newer sitemon wrote it, in this version of the format.
+    /// It is of a newer sitemon, with this version of the format.
     Newer(u32),
 }
 
-/// Opens the state directory of the agent and reads everything. Blocks, but not for ever.
+/// Opens the state directory of the agent and reads its files. Blocks up to [`OPEN_WITHIN`].
 pub fn open(dir: &Path) -> Result<Loaded, OpenError> {
     let owned = dir.to_owned();
     let opened = files::within(dir, OPEN_WITHIN, move || {
@@ -103,12 +103,12 @@ pub fn open(dir: &Path) -> Result<Loaded, OpenError> {
     })
 }
 
-/// Keeps the agent off a state directory as long as what is returned lives. A directory that cannot
-/// be used, or not yet, keeps nothing off; one of another user's is left as it is.
+/// Prevents the agent from using a state directory as long as the result lives. Does nothing if the
+/// directory cannot be used, does not exist or belongs to another user.
 ///
 /// # Errors
 ///
-/// Another process uses it: a sentence.
+/// If another process uses it: a sentence.
 pub fn reserve(dir: &Path) -> Result<Option<File>, String> {
     let owned = dir.to_owned();
     let reserved = files::within(dir, files::READ_TIMEOUT, move || {
@@ -134,8 +134,7 @@ fn in_use(dir: &Path) -> String {
 }
 
 impl State {
-    /// Makes the directory if need be (mode 0700) and takes its lock. Blocks for as long as the file
-    /// system does.
+    /// Creates the directory if it is missing (mode 0700) and locks it. Blocks as long as the file system does.
     pub fn open(dir: &Path) -> Result<State, OpenError> {
         let unusable = |what: &str, e: io::Error| {
             OpenError::Unusable(format!("cannot {what} {}: {}", dir.display(), reason(&e)))
@@ -184,7 +183,7 @@ impl State {
         }
     }
 
-    /// Reads everything. A damaged file is kept as `*.bad`, and what is sound is used.
+    /// Reads all files. Keeps damaged ones as `*.bad`, and uses their valid parts.
     pub fn load(self) -> Loaded {
         let found = recover::find(&self.dir);
         if found.torn {
@@ -202,7 +201,7 @@ impl State {
         }
     }
 
-    /// Sets the files aside that cannot be used and says what that means.
+    /// Sets unusable files aside and describes the consequences.
     fn damage(&self, found: &Found) -> Option<String> {
         let newer = !found.newer.is_empty();
         if found.damaged.is_empty() && !found.lost && !newer {
@@ -238,7 +237,7 @@ impl State {
         Some(said.join(" "))
     }
 
-    /// Where files were set aside to.
+    /// Lists where files were set aside.
     fn kept(&self, files: impl Iterator<Item = String>) -> String {
         let kept: Vec<String> = files.collect();
         if kept.is_empty() {
@@ -250,11 +249,11 @@ impl State {
 }
 
 impl Writer {
-    /// Writes what changed since the last save, and returns once it is on flash. Blocks for as long
-    /// as that takes, and for a save on another thread.
+    /// Writes the changes since the last save, and returns once they are on flash. Blocks until then, and
+    /// during a save on another thread.
     ///
     /// # Errors
-    /// The disk is full or read-only, or fails. The next save then writes everything anew.
+    /// If the disk is full, read-only or failing. The next save then writes the complete state.
     pub fn save(&self, snapshot: Snapshot) -> io::Result<Written> {
         let mut files = self.files();
         if files.closed {
@@ -263,21 +262,21 @@ impl Writer {
         files.save(snapshot)
     }
 
-    /// The last save: one that is late on another thread and older must not come after it.
+    /// The last save. An older state that is still being saved on another thread must not follow it.
     pub fn close(&self, snapshot: Snapshot) -> io::Result<Written> {
         let mut files = self.files();
         files.closed = true;
         files.save(snapshot)
     }
 
-    /// Where that failed, and why.
+    /// Describes a failed save.
     pub fn failure(&self, e: &io::Error) -> String {
         format!("{}: {}", self.dir.display(), reason(e))
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(|poisoned| {
-            // A save panicked midway.
+            // A save has panicked.
             self.files.clear_poison();
             let mut files = poisoned.into_inner();
             files.sound = false;
@@ -286,8 +285,7 @@ impl Writer {
     }
 }
 
-/// Whether an agent uses the directory now: it holds the lock as long as it runs. Blocks, but not
-/// for ever.
+/// Whether an agent uses the directory: it holds the lock while it runs. Blocks for a bounded time.
 pub fn in_use_now(dir: &Path) -> bool {
     let lock = dir.join(LOCK);
     let held = files::within(dir, files::READ_TIMEOUT, move || {
@@ -300,8 +298,8 @@ pub fn in_use_now(dir: &Path) -> bool {
     held.unwrap_or(false)
 }
 
-/// The state as the running agent last wrote it, without taking the lock. What is damaged beyond
-/// repair is left out. Blocks, but not for ever.
+/// Reads the state that the running agent last wrote, without locking. Leaves out what is damaged beyond
+/// repair. Blocks for a bounded time.
 pub fn read(dir: &Path) -> Result<Snapshot, ReadError> {
     let owned = dir.to_owned();
     let read = files::within(dir, OPEN_WITHIN, move || Ok(read_now(&owned)));
@@ -320,8 +318,8 @@ fn read_now(dir: &Path) -> Result<Snapshot, ReadError> {
         if look > 0 {
             thread::sleep(READ_PAUSE);
         }
-        // The agent may append or put a new snapshot in place at any moment: a journal that was
-        // read after that does not belong to the snapshot that was read before.
+        // The agent may append or rename a new snapshot at any moment: a journal that was read after that does not
+        // continue the snapshot that was read before.
         let before = identity(dir);
         found = recover::find(dir);
         if found.damaged.is_empty() && !found.lost && identity(dir) == before {
@@ -336,13 +334,13 @@ fn read_now(dir: &Path) -> Result<Snapshot, ReadError> {
     }
 }
 
-/// Changes whenever another snapshot is put in place.
+/// Changes whenever another snapshot is renamed into place.
 fn identity(dir: &Path) -> Option<(u64, i64, i64)> {
     let meta = fs::metadata(dir.join(SNAPSHOT)).ok()?;
     Some((meta.ino(), meta.mtime(), meta.mtime_nsec()))
 }
 
-/// Words for an I/O error without the number that Rust adds.
+/// Formats an I/O error without Rust's number.
 pub fn reason(e: &io::Error) -> String {
     let text = e.to_string();
     match text.find(" (os error") {

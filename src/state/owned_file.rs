@@ -1,7 +1,7 @@
-//! The entries of a state directory: regular files of ours, each with one name.
+//! Opens the entries of a state directory: regular files of ours with a single name.
 //!
-//! Whatever else bears such a name was not put there by sitemon, and is neither waited for (a FIFO)
-//! nor written through (a symbolic link, a second name of another file).
+//! Anything else with such a name was not created by sitemon, and is neither waited for (a FIFO) nor written
+//! through (a symbolic link, a hard link to another file).
 
 use crate::files;
 use rustix::process::geteuid;
@@ -10,38 +10,38 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Reads a regular file of at most `limit` bytes, of any user. Blocks.
+/// Reads a regular file of any user, up to `limit` bytes. Blocks.
 ///
 /// # Errors
 ///
-/// It cannot be read, is larger, or is something else.
+/// If the file cannot be read, is larger, or is no regular file.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     files::bounded(open_to_read(path)?, limit)
 }
 
-/// Opens a regular file for reading, of any user.
+/// Opens a regular file of any user for reading.
 ///
 /// # Errors
 ///
-/// It cannot be opened, or is something else.
+/// If the file cannot be opened, or is no regular file.
 pub fn open_to_read(path: &Path) -> io::Result<File> {
     open(path, OpenOptions::new().read(true))
 }
 
-/// Opens for writing, as it is.
+/// Opens an existing file for writing.
 ///
 /// # Errors
 ///
-/// It cannot be opened, or is not ours alone.
+/// If the file cannot be opened, or has another owner or another name.
 pub fn open_to_write(path: &Path) -> io::Result<File> {
     own(open(path, OpenOptions::new().write(true))?)
 }
 
-/// Opens for writing; makes it (mode 0600) when it is missing, and leaves what it holds.
+/// Opens a file for writing, and creates it (mode 0600) if it is missing.
 ///
 /// # Errors
 ///
-/// As of [`open_to_write`].
+/// Those of [`open_to_write`].
 pub fn create(path: &Path) -> io::Result<File> {
     own(open(
         path,
@@ -49,11 +49,11 @@ pub fn create(path: &Path) -> io::Result<File> {
     )?)
 }
 
-/// Opens for writing, empty.
+/// Opens a file for writing, and truncates it.
 ///
 /// # Errors
 ///
-/// As of [`open_to_write`].
+/// Those of [`open_to_write`].
 pub fn create_empty(path: &Path) -> io::Result<File> {
     #[cfg(test)]
     full::check()?;
@@ -62,15 +62,15 @@ pub fn create_empty(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Of a name that cannot be used: whose it is and what to do. `None`: it is missing or ours, or
-/// can be set aside.
+/// Explains why a name cannot be used: the owner, and what to do. `None` if the file is missing or ours,
+/// or can be set aside.
 pub fn foreign(path: &Path) -> Option<String> {
     let found = fs::symlink_metadata(path).ok()?;
     let file = found.is_file() && found.uid() != geteuid().as_raw();
     let shown = path.display();
     match found.nlink() {
         _ if !file => None,
-        // Not to be given away by chown.
+        // A hard link: chown would give away another file.
         2.. => Some(format!(
             "{shown} is a second name of a file that belongs to {}: remove it",
             user(found.uid())
@@ -79,13 +79,13 @@ pub fn foreign(path: &Path) -> Option<String> {
     }
 }
 
-/// That something is at `path` that is no directory, and what to do.
+/// Explains that `path` is no directory, and what to do.
 pub fn no_directory(path: &Path) -> Option<String> {
     let shown = path.display();
     let what = match fs::metadata(path) {
         Ok(found) if found.is_dir() => return None,
         Ok(found) => files::kind(found.file_type()),
-        // A link that leads to nothing is there all the same.
+        // A dangling link exists as well.
         Err(_) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
             "a symbolic link that leads to no directory"
         }
@@ -94,8 +94,7 @@ pub fn no_directory(path: &Path) -> Option<String> {
     Some(format!("{shown} is {what}: {OWN}"))
 }
 
-/// Whether a directory has nothing in it but what sitemon puts there. One that cannot be read is
-/// private at least.
+/// Whether a directory contains nothing but sitemon's files. One that cannot be read is private at least.
 fn is_sitemons(dir: &Path) -> bool {
     let Ok(mut names) = fs::read_dir(dir) else {
         return true;
@@ -117,7 +116,7 @@ fn is_sitemons(dir: &Path) -> bool {
     })
 }
 
-/// That `path` is another user's, and what to do.
+/// Explains that `path` belongs to another user, and what to do.
 pub fn whose(path: &Path, found: &Metadata) -> String {
     let (shown, us, them) = (path.display(), user(geteuid().as_raw()), user(found.uid()));
     if found.is_dir() && found.mode() & 0o002 != 0 {
@@ -136,7 +135,7 @@ pub fn whose(path: &Path, found: &Metadata) -> String {
     format!("{shown} belongs to {them}, but sitemon runs as {us}: {remedy}")
 }
 
-/// That others can write to the directory `dir`, and what to do; `None` when they can't.
+/// Explains that other users can write to the directory `dir`, and what to do; `None` if they cannot.
 pub fn open_to_others(dir: &Path, found: &Metadata) -> Option<String> {
     let remedy = match found.mode() {
         mode if mode & 0o022 == 0 => return None,
@@ -151,7 +150,7 @@ pub fn open_to_others(dir: &Path, found: &Metadata) -> Option<String> {
 
 const OWN: &str = "name a directory of sitemon's own as `state`";
 
-/// The name of a user, else the number (passwd(5)).
+/// Returns the name of a user, or the number if there is none (passwd(5)).
 fn user(uid: u32) -> String {
     let table = files::read_now(Path::new("/etc/passwd"), 1 << 20).unwrap_or_default();
     let table = String::from_utf8_lossy(&table);
@@ -164,7 +163,7 @@ fn user(uid: u32) -> String {
 }
 
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // Before it is opened: a device may do something then.
+    // Checked before it is opened: opening a device may have effects.
     if let Ok(found) = fs::symlink_metadata(path) {
         files::regular(&found)?;
     }
@@ -186,7 +185,7 @@ fn own(file: File) -> io::Result<File> {
     Ok(file)
 }
 
-/// A disk that is full for the next so many files.
+/// Simulates a full disk for the next files.
 #[cfg(test)]
 pub mod full {
     use std::cell::Cell;

@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
 const PRECIOUS: &str = "something else of value";
 
-/// A file beside the state directory, and that directory with a saved state.
+/// A file outside the state directory, and that directory with a saved state.
 struct Scene {
     dir: tempfile::TempDir,
 }
@@ -27,7 +27,7 @@ impl Scene {
         self.dir.path().join("precious")
     }
 
-    /// Puts something else in the place of an entry.
+    /// Replaces an entry.
     fn replace(&self, entry: &str, make: impl Fn(&Path, &Path)) {
         let path = self.state().join(entry);
         let _ = fs::remove_file(&path);
@@ -75,7 +75,7 @@ fn what_was_put_in_an_entrys_place_before_the_start_is_neither_waited_for_nor_wr
             let mut state = calm(1);
             for at in 0..3 {
                 state = fails(&state, 0, 1_800_000_100 + at * 60);
-                // The first may find `snapshot.new` in its way, and says so.
+                // The first save may fail because of `snapshot.new`.
                 let _ = loaded.writer.save(state.clone());
             }
             assert_eq!(crate::state::read(&scene.state()).expect("is there"), state);
@@ -127,7 +127,7 @@ fn what_an_entry_is_instead_of_a_file_is_said() {
     }
 }
 
-/// As root alone, who can give files away.
+/// Root only, who can give files away.
 #[test]
 fn another_users_directory_or_file_is_refused_with_the_remedy() {
     assert!(geteuid().is_root(), "has to run as root");
@@ -160,7 +160,7 @@ fn another_users_directory_or_file_is_refused_with_the_remedy() {
         "{said}"
     );
     assert!(said.contains(&format!("chown -R root {shown},")), "{said}");
-    // A second name of another's file is not to be given away.
+    // A hard link to another user's file must not be given away.
     chown(scene.precious(), Some(54_321), None).expect("root may");
     scene.replace("snapshot", hard);
     let said = refused(&dir);

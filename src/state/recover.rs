@@ -1,17 +1,15 @@
-//! Reading a state directory, whatever has become of it.
+//! Reads a state directory in any condition.
 //!
-//! Every saved state has a number. A snapshot holds one state whole, a record of the journal the
-//! way from one state to the next. So any snapshot and all records with higher numbers give the
-//! last state, and which file was renamed or removed first does not matter: records that a
-//! snapshot holds already are passed over, and a number that is missing shows that something is
-//! lost.
+//! Each saved state has a number. A snapshot contains one complete state, a record of the journal the
+//! difference to the next one. So any snapshot and all records with higher numbers give the last state,
+//! regardless of which file was renamed or removed first: records that a snapshot includes are skipped, and
+//! a missing number shows a loss.
 //!
-//! A record that is missing (both its copies are damaged) does not make the later ones worthless.
-//! They hold whole records and the newest counters, so going on gives every site, incident and
-//! alert as it was last written somewhere readable; stopping would lose alerts that wait. An alert
-//! whose delivery was in the lost record is sent twice, which is allowed; a site and its incident
-//! that no longer agree are reconciled by the monitor. A journal without any snapshot is used for
-//! the same reason.
+//! A missing record (both copies damaged) does not invalidate later ones. They contain complete records and
+//! the newest counters, so continuing restores every site, incident and alert as last written in a readable
+//! place; stopping would lose waiting alerts. An alert whose delivery was in the lost record is sent twice,
+//! which is allowed; the monitor reconciles a site and its incident that disagree. For the same reason a
+//! journal is used even without any snapshot.
 
 use super::format::{Base, Journal, Unreadable, claimed_seq, decode_journal, decode_snapshot};
 use super::owned_file;
@@ -21,28 +19,28 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// A snapshot of 1,000 sites is under 1 MB.
+/// Maximum bytes of a file. A snapshot of 1,000 sites is under 1 MB.
 const MAX_SIZE: u64 = 16 << 20;
 
-/// What a state directory holds.
+/// The content of a state directory.
 #[derive(Debug, Default)]
 pub struct Found {
     pub snapshot: Option<Snapshot>,
-    /// No state with a higher number was seen.
+    /// The highest number that was found.
     pub seq: u64,
     /// Where the next record goes.
     pub journal_len: u64,
-    /// The files are not as a writer leaves them: the next save must replace them all.
+    /// A writer does not leave files like this: the next save must replace them all.
     pub unsound: bool,
-    /// The snapshot has its copy.
+    /// The snapshot has a copy.
     pub copied: bool,
-    /// The end of the journal was not written completely.
+    /// The last write to the journal was interrupted.
     pub torn: bool,
     pub damaged: Vec<Damage>,
-    /// Files of a newer version, and which.
+    /// Files of a newer version.
     pub newer: Vec<&'static str>,
     pub version: Option<u32>,
-    /// Something that was written is in no file any more.
+    /// Some saved data are in no file any more.
     pub lost: bool,
 }
 
@@ -51,11 +49,11 @@ pub struct Found {
 pub struct Damage {
     pub file: &'static str,
     pub what: String,
-    /// Something was read from it, so it must stay until the next save.
+    /// Some of it was used, so it must stay until the next save.
     pub useful: bool,
 }
 
-/// Reads everything and changes nothing.
+/// Reads all files and changes nothing.
 pub fn find(dir: &Path) -> Found {
     let mut found = Found::default();
     let mut claimed = None;
@@ -83,7 +81,7 @@ pub fn find(dir: &Path) -> Found {
     };
     let journal = match read(&dir.join(JOURNAL)) {
         Err(Unreadable::Missing | Unreadable::Newer(_)) => Journal::default(),
-        // What follows a snapshot that cannot be read.
+        // A journal that continues an unreadable snapshot.
         Ok(_) if base.is_none() && !found.newer.is_empty() => {
             found.newer.push(JOURNAL);
             Journal::default()
@@ -106,7 +104,7 @@ pub fn find(dir: &Path) -> Found {
     found.lost |= journal.tail_lost;
     found.unsound |= journal.torn;
     found.replay(base, journal);
-    // A snapshot was put in place and the power went before its copy was: that one is one ahead.
+    // A power cut came between a snapshot and its copy, which is one state behind.
     found.lost |= claimed == Some(found.seq + 1);
     found
 }
@@ -143,7 +141,7 @@ impl Found {
         self.snapshot = Some(printable);
     }
 
-    /// What is wrong with the files, for people.
+    /// Describes what is wrong with the files.
     pub fn faults(&self) -> String {
         let faults: Vec<String> = self
             .damaged
@@ -154,7 +152,7 @@ impl Found {
     }
 }
 
-/// `claimed`: the number that one which cannot be used claims to have.
+/// `claimed`: set to the number in the header of an unusable snapshot.
 fn open_snapshot(path: &Path, claimed: &mut Option<u64>) -> Result<Base, Unreadable> {
     let bytes = read(path)?;
     decode_snapshot(&bytes).inspect_err(|_| *claimed = claimed_seq(&bytes))
@@ -163,20 +161,20 @@ fn open_snapshot(path: &Path, claimed: &mut Option<u64>) -> Result<Base, Unreada
 fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
     owned_file::read(path, MAX_SIZE).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => Unreadable::Missing,
-        // What it is says it all.
+        // The error's text is a complete description.
         _ if e.raw_os_error().is_none() => Unreadable::Damaged(e.to_string()),
         _ => Unreadable::Damaged(format!("it cannot be read: {}", reason(&e))),
     })
 }
 
-/// Keeps a file of a newer version as it is. Its new name, unless that fails.
+/// Renames a file of a newer version. Returns the new name unless that fails.
 pub fn keep_newer(dir: &Path, file: &str) -> Option<String> {
     let aside = format!("{file}.newer");
     renamed(file, fs::rename(dir.join(file), dir.join(&aside)), aside)
 }
 
-/// Keeps a damaged file. Its new name, unless that fails. One that is still needed is copied (a file
-/// that has a second name is not written to) and stays until the next save replaces it.
+/// Renames a damaged file. Returns the new name unless that fails. If it is still needed, it is copied (files
+/// with a second name are not written to) and stays until the next save replaces it.
 pub fn set_aside(dir: &Path, file: &str, needed: bool) -> Option<String> {
     let aside = format!("{file}.bad");
     let (from, to) = (dir.join(file), dir.join(&aside));

@@ -26,7 +26,7 @@ pub(super) fn calm(count: usize) -> Snapshot {
     }
 }
 
-/// A site goes down at `at`, and the alert of it waits.
+/// A site goes down at `at`, and its alert waits.
 pub(super) fn fails(before: &Snapshot, site: usize, at: i64) -> Snapshot {
     let mut next = before.clone();
     let number = next.next_incident;
@@ -59,7 +59,7 @@ pub(super) fn fails(before: &Snapshot, site: usize, at: i64) -> Snapshot {
     next
 }
 
-/// It works again, and the alert of that waits.
+/// The site recovers, and its alert waits.
 pub(super) fn works(before: &Snapshot, site: usize, at: i64) -> Snapshot {
     let mut next = before.clone();
     next.written = at;
@@ -82,7 +82,7 @@ pub(super) fn works(before: &Snapshot, site: usize, at: i64) -> Snapshot {
     next
 }
 
-/// All that waited was told.
+/// All waiting alerts were delivered.
 pub(super) fn told(before: &Snapshot, at: i64) -> Snapshot {
     let mut next = before.clone();
     next.written = at;
@@ -93,7 +93,7 @@ pub(super) fn told(before: &Snapshot, at: i64) -> Snapshot {
     next
 }
 
-/// Every figure that wavers from save to save, wavered.
+/// Changes every figure that varies from save to save.
 fn waver(mut snapshot: Snapshot, by: i64) -> Snapshot {
     for site in &mut snapshot.sites {
         site.since += by;
@@ -140,7 +140,7 @@ fn a_save_is_one_block_and_one_that_says_nothing_new_is_none() {
         let nothing = writer.save(waver(state.clone(), -1)).expect("saves");
         assert_eq!(nothing, Written::default());
     }
-    // The first one makes the file, which touches the directory.
+    // The first save creates the file, which writes the directory, too.
     assert_eq!(blocks, [2, 1, 1, 1]);
 }
 
@@ -338,7 +338,7 @@ fn a_reader_always_sees_a_state_that_was_saved_and_never_goes_back() {
         for i in 1..150 {
             let state = Snapshot {
                 last_update: Some(i),
-                // Now and then everything is written anew.
+                // Sometimes the complete state is rewritten.
                 clean: i % 7 == 0,
                 muted_until: Some(i * 1000),
                 ..calm(1)
@@ -386,7 +386,7 @@ fn every_day_with_an_outage_an_hour_stays_within_500_kb() {
                     }
                 }
                 state = up_told;
-                // As many as are remembered.
+                // As many incidents as are remembered.
                 let old = state.incidents.len().saturating_sub(50);
                 state.incidents.drain(..old);
             }
@@ -442,7 +442,7 @@ fn what_an_older_version_kept_is_cleaned_and_written_anew() {
     assert!(size(SNAPSHOT) < 2_000 && size(JOURNAL) < 2_000);
 }
 
-/// Moments ten seconds apart, so that none wavers.
+/// Moments ten seconds apart: none counts as unchanged.
 fn moment() -> impl Strategy<Value = i64> {
     (0..50_i64).prop_map(|m| 1_800_000_000 + m * 10)
 }
@@ -515,7 +515,7 @@ proptest! {
             for state in &states {
                 writer.save(state.clone()).expect("saves");
                 let mut seen = read(dir.path()).expect("is there");
-                // Sites are told apart by their names, not by their order.
+                // Sites are identified by name, not by order.
                 seen.sites.sort_by(|a, b| a.name.cmp(&b.name));
                 seen.written = state.written;
                 prop_assert_eq!(&seen, state);

@@ -1,5 +1,5 @@
-//! Saving with little wear: a save appends what changed to the journal, one block of flash; now and
-//! then all of it is written anew.
+//! Saves with little wear: a save appends the changes to the journal, one block of flash; now and then the
+//! complete state is rewritten.
 
 use super::delta::{Delta, settle};
 use super::format::{encode_record, encode_snapshot};
@@ -12,42 +12,42 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What flash is written in.
+/// Block size of flash in bytes.
 pub const BLOCK: u64 = 4096;
-/// A journal of this length is folded into a new snapshot. With 100 sites that is once in some
-/// fifty saves, each of which then costs a quarter of a block more.
+/// Length of a journal in bytes that is folded into a new snapshot: with 100 sites after some fifty saves,
+/// which costs each of them a quarter of a block more.
 const FOLD_AFTER: u64 = 128 << 10;
-/// A change of this length (both copies) had better be a new snapshot: a storm over many sites.
+/// Length of a change in bytes (both copies) from which a new snapshot is cheaper: an outage of many sites.
 const LARGE: usize = 32 << 10;
 
-/// What a save cost.
+/// The cost of a save.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     pub bytes: u64,
-    /// Blocks of 4 KB touched, those of the directory included.
+    /// Written blocks of 4 KB, including those of the directory.
     pub blocks: u64,
 }
 
-/// The one writer of a state directory.
+/// The only writer of a state directory.
 #[derive(Debug)]
 pub struct Files {
     dir: PathBuf,
-    /// What the files say now, and its number.
+    /// The state in the files, and its number.
     last: Snapshot,
     seq: u64,
-    /// The highest number given to a state, written or not. A new snapshot gets a higher one, so
-    /// that the remains of a failed write are never mistaken for something newer.
+    /// The highest number that was assigned, written or not. A new snapshot gets a higher one, so that the
+    /// remains of a failed write are never taken for something newer.
     given: u64,
     journal_len: u64,
-    /// The files say `last`, and the journal may be continued.
+    /// The files contain `last`, and the journal may be continued.
     pub(super) sound: bool,
-    /// The snapshot has its copy.
+    /// The snapshot has a copy.
     copied: bool,
-    /// The last save was asked for.
+    /// The last save was made.
     pub(super) closed: bool,
 }
 
-/// The steps of a whole new snapshot.
+/// The steps of writing a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Write,
@@ -59,8 +59,8 @@ pub(super) enum Step {
     DropJournal,
 }
 
-/// In their order. Wherever the power goes, there is a sound snapshot with all records after it:
-/// the journal goes last, and until then two of the three files are enough.
+/// In order. After a power cut at any step there is a valid snapshot with all records after it: the journal
+/// is removed last, and until then two of the three files suffice.
 pub(super) const STEPS: [Step; 7] = [
     Step::Write,
     Step::PutInPlace,
@@ -85,8 +85,8 @@ impl Files {
         }
     }
 
-    /// Writes what changed. Blocks for as long as the flash takes. After an error the files still
-    /// say one of the states that were to be saved.
+    /// Writes the changes. Blocks as long as the flash does. After an error the files still contain one of the
+    /// states that were to be saved.
     pub fn save(&mut self, snapshot: Snapshot) -> io::Result<Written> {
         let next = settle(&self.last, snapshot);
         let delta = if self.sound {
@@ -103,7 +103,7 @@ impl Files {
         Ok(written)
     }
 
-    /// `record` leads from the last state to the next; empty if it cannot.
+    /// `record` leads from the last state to the next; empty if no record can.
     fn write(&mut self, record: &[u8], next: &Snapshot) -> io::Result<Written> {
         let whole = self.closed
             || next.clean
@@ -118,7 +118,7 @@ impl Files {
             }
         }
         match self.rewrite(next) {
-            // There may be room for a block where there is none for all of it.
+            // There may be room for one block, but not for the complete state.
             Err(e) if is_full(&e) && self.sound && !record.is_empty() => {
                 self.append(record).map_err(|_| e)
             }
@@ -126,7 +126,7 @@ impl Files {
         }
     }
 
-    /// Appends a record. After an error the journal is as it was, or not `sound`.
+    /// Appends a record. After an error the journal is unchanged, or `sound` is false.
     fn append(&mut self, record: &[u8]) -> io::Result<Written> {
         self.given = self.given.max(self.seq + 1);
         let appended = self.append_at_end(record);
@@ -154,8 +154,8 @@ impl Files {
         Ok(written)
     }
 
-    /// Cuts off what a failed append may have left. Where that fails too, half a record will be
-    /// recognised, and a whole one is a state that was to be saved.
+    /// Truncates what a failed append may have left. If that fails, too, a partial record will be recognised,
+    /// and a complete one is a state that was to be saved.
     fn take_back(&self) -> io::Result<()> {
         let path = self.dir.join(JOURNAL);
         let file = owned_file::open_to_write(&path)?;
@@ -166,7 +166,7 @@ impl Files {
         file.sync_data()
     }
 
-    /// Writes everything anew, twice.
+    /// Writes the complete state twice.
     fn rewrite(&mut self, next: &Snapshot) -> io::Result<Written> {
         let (write, rest) = STEPS.split_at(1);
         let (put, copy) = rest.split_at(2);
@@ -174,13 +174,13 @@ impl Files {
         let bytes = encode_snapshot(self.given, next);
         let mut done = self.perform(write, &bytes);
         if done.as_ref().is_err_and(is_full) {
-            // The copy makes room for the new state; the snapshot and its journal are untouched.
+            // Removing the copy makes room; the snapshot and its journal are untouched.
             let _ = fs::remove_file(self.dir.join(BACKUP));
             self.copied = false;
             done = self.perform(write, &bytes);
         }
         done?;
-        // Until it is known whether it is in place, it is not known what a record would follow.
+        // Until the rename has succeeded it is unknown which state a record would follow.
         self.sound = false;
         self.perform(put, &bytes)?;
         (self.sound, self.copied, self.seq) = (true, false, self.given);
@@ -191,7 +191,7 @@ impl Files {
         };
         let mut done = self.perform(copy, &bytes);
         if done.as_ref().is_err_and(is_full) {
-            // The snapshot holds all that the journal does.
+            // The snapshot includes the journal.
             done = self.step(Step::DropJournal, &bytes);
             if done.is_ok() {
                 self.journal_len = 0;
@@ -205,7 +205,7 @@ impl Files {
                 written.bytes *= 2;
                 written.blocks *= 2;
             }
-            // The state is saved; the next save tries again to make it safe against damage.
+            // The state is saved; the next save tries again to copy it.
             Err(e) => log::debug!("the state has no copy: {}", reason(&e)),
         }
         Ok(written)
@@ -214,7 +214,7 @@ impl Files {
     pub(super) fn perform(&self, steps: &[Step], bytes: &[u8]) -> io::Result<()> {
         let done = steps.iter().try_for_each(|step| self.step(*step, bytes));
         if done.is_err() {
-            // A half-written file on a full disk would keep it full.
+            // A partial file on a full disk would keep it full.
             let _ = fs::remove_file(self.dir.join(NEW));
         }
         done
@@ -231,7 +231,7 @@ impl Files {
             Step::PutInPlace => fs::rename(new, self.dir.join(SNAPSHOT)),
             Step::PutBackup => fs::rename(new, self.dir.join(BACKUP)),
             Step::SyncSnapshot | Step::SyncBackup => self.sync_dir(),
-            // Should it come back after a power cut, it has nothing that is newer.
+            // If it reappears after a power cut, it contains nothing newer.
             Step::DropJournal => match fs::remove_file(self.dir.join(JOURNAL)) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
                 _ => Ok(()),
@@ -244,8 +244,8 @@ impl Files {
     }
 }
 
-/// Appends a record to a file of this length, and waits until it is on flash. Where it would straddle
-/// two blocks and one has room for it, it goes into the next block; what is left free reads as zeros.
+/// Appends a record to a file of this length, and waits until it is on flash. A record that would span two
+/// blocks but fits into one starts in the next block; the gap reads as zeros.
 pub(super) fn append(file: &File, length: &mut u64, record: &[u8]) -> io::Result<Written> {
     if file.metadata()?.len() != *length {
         return Err(io::Error::other("another process wrote to it"));

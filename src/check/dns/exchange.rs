@@ -1,9 +1,9 @@
-//! One question to one server: over UDP, over TCP when the answer doesn't fit (RFC 1035 section
+//! Sends one query to one server: over UDP, and over TCP if the response is truncated (RFC 1035 section
 //! 4.2).
 //!
-//! An answer is believed when it comes from where the question went, to the port that the system
-//! chose at random, with the id and the question (RFC 5452 section 9.1). Everything else that
-//! comes is passed over, and the wait goes on.
+//! A response is accepted if it comes from the server's address to the port that the system chose at
+//! random, and has the id and the question of the query (RFC 5452 section 9.1). Other datagrams are
+//! ignored while the wait goes on.
 
 use crate::check::deadline::Deadline;
 use crate::check::explain::connect_failure;
@@ -17,24 +17,24 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// So many datagrams that are no answer are read as they come; further ones with a pause before
-/// each, so that a flood of them costs little.
+/// Number of foreign datagrams that are read at once. Each further one is preceded by a pause, so that a
+/// flood costs little.
 const MAX_STRAYS: u32 = 32;
 const PAUSE: Duration = Duration::from_millis(5);
-/// A question that has no answer by then is asked once more.
+/// Time after which a query without a response is sent again.
 const RESEND_AFTER: Duration = Duration::from_secs(1);
 
-/// One server, one question.
+/// One query to one server.
 pub(super) struct TransferRequest<'a> {
     pub(super) question: &'a Question,
     pub(super) server: SocketAddr,
     pub(super) until: Instant,
-    /// The whole check's, for the texts.
+    /// The deadline of the whole check, for causes.
     pub(super) deadline: Deadline,
 }
 
 impl TransferRequest<'_> {
-    /// A message that is an answer to the question. `connect`: what a connection took.
+    /// Returns the response. `connect` is set to the duration of a TCP connect.
     pub(super) async fn answer(&self, connect: &mut Duration) -> Result<Vec<u8>, NoAnswer> {
         let message = self.over_udp().await?;
         let answer = self.question.answer(&message).ok_or(Malformed)?;
@@ -55,12 +55,12 @@ impl TransferRequest<'_> {
         let mut query = self.question.encode(true);
         let mut extended = true;
         let now = Instant::now();
-        // A datagram may get lost, and one with EDNS, or the long answer to it, be dropped on
-        // purpose (RFC 6891 section 6.2.2): so the second time without.
+        // Datagrams get lost, and those with EDNS, or long responses to them, may be dropped on purpose
+        // (RFC 6891 section 6.2.2): the second query is sent without EDNS.
         let third = self.until.saturating_duration_since(now) / 3;
         let mut again = Some(now + third.min(RESEND_AFTER));
         let mut strays = 0;
-        // Some send more than they were asked to.
+        // Some servers send more than EDNS allows them to.
         let mut buffer = vec![0; 4 * usize::from(UDP)];
         socket.send(&query).await.map_err(failed)?;
         loop {
@@ -68,7 +68,7 @@ impl TransferRequest<'_> {
             if strays > MAX_STRAYS {
                 Timer::at(due.min(Instant::now() + PAUSE)).await;
             }
-            // A flood of them would always be there before the time is looked at.
+            // In a flood the socket would always be readable before the deadline is looked at.
             let received = match Instant::now() < due {
                 true => before(due, socket.recv(&mut buffer)).await,
                 false => None,
@@ -85,7 +85,7 @@ impl TransferRequest<'_> {
             let message = &buffer[..received.map_err(failed)?];
             match self.question.answer(message).map(|answer| answer.rcode) {
                 None => strays += 1,
-                // It may not know EDNS: whatever it says then (RFC 6891 section 7 has FORMERR).
+                // The server may not support EDNS, whatever code it returns (RFC 6891 section 7 has FORMERR).
                 Some(rcode) if extended && rcode.refuses() => {
                     extended = false;
                     query = self.question.encode(false);
@@ -96,7 +96,7 @@ impl TransferRequest<'_> {
         }
     }
 
-    /// Connected: the kernel passes on nothing from elsewhere, and tells of a closed port.
+    /// A connected socket receives from the server only, and learns that its port is closed.
     fn socket(&self) -> io::Result<Async<UdpSocket>> {
         let any: IpAddr = match self.server {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -125,16 +125,16 @@ impl TransferRequest<'_> {
         }
     }
 
-    /// Each message comes after its length, in two bytes.
+    /// Each message is preceded by its length in two bytes.
     async fn exchange(&self, mut stream: Async<TcpStream>) -> io::Result<Vec<u8>> {
-        // Without EDNS, which is for UDP.
+        // EDNS is for UDP.
         let query = self.question.encode(false);
         let length = u16::try_from(query.len()).map_err(io::Error::other)?;
-        // In one segment: a server need not wait for the second (RFC 7766 section 8).
+        // In one segment: servers need not wait for a second one (RFC 7766 section 8).
         let framed = [length.to_be_bytes().as_slice(), &query].concat();
         stream.write_all(&framed).await?;
         let mut length = [0; 2];
-        // No byte of it is no answer; one of them is a broken one.
+        // A connection closed before the first byte is no response; after it, a broken one.
         if stream.read(&mut length[..1]).await? == 0 {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
@@ -157,9 +157,9 @@ fn broken(error: &io::Error) -> Failure {
     Failure::new(kind, detail)
 }
 
-/// Why a server has no answer.
+/// Why a server gave no response.
 pub(super) enum NoAnswer {
-    /// Nothing came in time. `strays`: nothing but what is no answer to this question.
+    /// Timeout. `strays`: datagrams came, but no response to this query.
     Silent {
         strays: bool,
     },

@@ -1,4 +1,4 @@
-//! The DNS check: which server to ask, and what the answer is worth.
+//! DNS checks: selects the servers, and judges the response.
 
 mod exchange;
 mod system;
@@ -14,12 +14,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// Addresses tried of a server that has many.
+/// Maximum number of addresses of a server that are tried.
 const SERVERS: usize = 4;
-/// Characters of records that are shown.
+/// Maximum number of characters of records in a detail.
 const SHOWN: usize = 160;
 
-/// One DNS check. The clock starts here.
+/// Checks once. The timeout starts now.
 pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outcome {
     let deadline = Deadline::new(site.timeout);
     let servers = match &check.server {
@@ -46,15 +46,14 @@ pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outco
     outcome
 }
 
-/// Asks `servers`, one after the other, until one answers.
+/// Queries `servers` in turn until one responds.
 pub(super) async fn ask(check: &DnsCheck, servers: &[SocketAddr], deadline: Deadline) -> Outcome {
     let Some(name) = asked_for(check) else {
         let detail = format!("\"{}\" cannot be a name", check.name);
         return Outcome::failed(FailureKind::Internal, detail);
     };
     let question = Question {
-        // Not to be guessed, which fastrand's numbers can be: hashed with a key that is the system's
-        // randomness.
+        // Must be unpredictable, which fastrand is not: a hash that is keyed with the system's randomness.
         id: RandomState::new().hash_one(deadline.start) as u16,
         name,
         kind: check.kind,
@@ -62,9 +61,9 @@ pub(super) async fn ask(check: &DnsCheck, servers: &[SocketAddr], deadline: Dead
     let mut connect = Duration::ZERO;
     let found = find(check, &question, servers, deadline, &mut connect).await;
     let total = deadline.start.elapsed();
-    // Where a resolver of ours stands says nothing of where the site is: one on this network can't tell
-    // either when the line is down. So it isn't named as the site's address, and that none of them can
-    // tell is a fault of names, judged with our own line.
+    // The address of a system resolver says nothing about where the site is, and a resolver on this network
+    // cannot answer when the uplink is down. So it is not reported as the site's address, and if no
+    // resolver answers, that is a fault of name resolution, judged together with the uplink.
     let by_system = check.server.is_none();
     match found {
         Ok(((verdict, detail), server)) => Outcome {
@@ -88,9 +87,9 @@ pub(super) async fn ask(check: &DnsCheck, servers: &[SocketAddr], deadline: Dead
     }
 }
 
-/// What an answer is worth, and its records as they are shown.
+/// The verdict, and the records as shown.
 type Judged = (Result<(), Failure>, Option<String>);
-/// With the server that it came from, or that was tried last.
+/// With the server that responded, or that was tried last.
 type Found = Result<(Judged, SocketAddr), (Failure, SocketAddr)>;
 
 async fn find(
@@ -105,7 +104,7 @@ async fn find(
         let ask = TransferRequest {
             question,
             server,
-            // What is left is shared with those behind it.
+            // The remaining time is shared with the servers after this one.
             until: Instant::now()
                 + deadline.left() / u32::try_from(servers.len() - at).unwrap_or(1),
             deadline,
@@ -114,7 +113,7 @@ async fn find(
             let message = ask.answer(connect).await?;
             let answer = question.answer(&message).ok_or(Malformed)?;
             if check.server.is_none() && answer.rcode.refuses() {
-                // The next of them may know better; the C library asks it too.
+                // The next server may have an answer; the C library asks it, too.
                 return Err(NoAnswer::Failed(refusal(answer.rcode, server)));
             }
             Ok(judge(check, question, &answer, server)?)
@@ -127,7 +126,7 @@ async fn find(
     Err(missed(misses, deadline))
 }
 
-/// What is asked for: the name under which an address leads back, when that is asked of one.
+/// The name to query: for the PTR of an address, its reverse name.
 fn asked_for(check: &DnsCheck) -> Option<Name> {
     match check.name.parse::<IpAddr>() {
         Ok(address) if check.kind == RecordKind::Ptr => Name::reverse(address),
@@ -135,11 +134,11 @@ fn asked_for(check: &DnsCheck) -> Option<Name> {
     }
 }
 
-/// The cause when no server has an answer, and the one that tells it.
+/// Chooses the cause when no server responded, and the server it is of.
 fn missed(mut misses: Vec<(NoAnswer, SocketAddr)>, deadline: Deadline) -> (Failure, SocketAddr) {
     let no_route = |miss: &NoAnswer| matches!(miss, NoAnswer::Failed(f) if matches!(f.kind, FailureKind::NoRoute | FailureKind::Local(LocalFault::Address)));
     if misses.iter().any(|(miss, _)| !no_route(miss)) {
-        // Of two families the one that has a route tells more.
+        // Prefer the error of the address family that has a route.
         misses.retain(|(miss, _)| !no_route(miss));
     }
     let server = misses.last().map(|(_, server)| *server);
@@ -171,9 +170,9 @@ fn missed(mut misses: Vec<(NoAnswer, SocketAddr)>, deadline: Deadline) -> (Failu
     (Failure::new(kind, causes.join("; ")), server)
 }
 
-/// An answer that isn't the wanted one counts like an unwanted status, not as a name that doesn't
-/// resolve: the site is this name at this server, which did answer. So it is the site's fault, and
-/// nothing that our own line's names being out of order would excuse.
+/// A response other than the expected one is like an unexpected HTTP status, not like a host that does
+/// not resolve: the site is this name at this server, which did respond. So the site is at fault, even
+/// while name resolution fails on this machine.
 fn refusal(rcode: Rcode, server: SocketAddr) -> Failure {
     Failure::new(FailureKind::Status, format!("{rcode} from {}", server.ip()))
 }
@@ -223,21 +222,21 @@ fn judge(
 
 fn unexpected(kind: RecordKind, wanted: &str, got: &List) -> Failure {
     let word = kind.word();
-    // It may be written in quotes already.
+    // The expected text may be quoted in the configuration.
     let quote = match kind {
         RecordKind::Txt if !wanted.starts_with('"') => "\"",
         _ => "",
     };
     let detail = format!("expected {word} {quote}{wanted}{quote} but got {got}");
     let kind = match kind {
-        // A captive portal answers with its own address, whatever is asked.
+        // A captive portal answers every query with its own address.
         RecordKind::A | RecordKind::Aaaa => FailureKind::Redirected,
         _ => FailureKind::Body,
     };
     Failure::new(kind, detail)
 }
 
-/// Records, as many as are shown.
+/// The records to show, up to a limit.
 #[derive(Default)]
 struct List {
     records: usize,
@@ -249,7 +248,7 @@ impl List {
     fn push(&mut self, data: &Data) {
         self.records += 1;
         if self.shown + 1 < self.records {
-            // One before it was left out already.
+            // A record before this one did not fit.
             return;
         }
         let text = data.to_string();

@@ -7,16 +7,16 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::path::Path;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
-/// In bytes.
+/// Maximum bytes of resolv.conf.
 const MAX_RESOLV_CONF: u64 = 64 * 1024;
-/// No more than three of them count.
+/// The C library uses the first three.
 const RESOLVERS: usize = 3;
 pub(super) const PORT: u16 = 53;
 
-/// The system's resolvers of the wanted family.
+/// Returns the system's resolvers of the wanted family.
 pub(super) fn servers(ip: IpVersion) -> Result<Vec<SocketAddr>, Failure> {
-    // A small file that is in memory, which the C library reads for each look-up too; where there is
-    // none, it asks this machine.
+    // A small, cached file that the C library reads for each lookup, too; without it, resolvers run on this
+    // machine.
     let bytes = files::read_now(Path::new(RESOLV_CONF), MAX_RESOLV_CONF).unwrap_or_default();
     let mut servers = resolvers(&bytes);
     let family = match ip {
@@ -32,7 +32,7 @@ pub(super) fn servers(ip: IpVersion) -> Result<Vec<SocketAddr>, Failure> {
     Ok(servers)
 }
 
-/// The `nameserver` lines of a resolv.conf(5). Its comments may be in any encoding.
+/// Parses the `nameserver` lines of resolv.conf(5). Comments may be in any encoding.
 fn resolvers(file: &[u8]) -> Vec<SocketAddr> {
     let mut servers: Vec<SocketAddr> = String::from_utf8_lossy(file)
         .lines()
@@ -49,7 +49,7 @@ fn resolvers(file: &[u8]) -> Vec<SocketAddr> {
     servers
 }
 
-/// `192.0.2.53`, `2001:db8::53`, `fe80::1%eth0`.
+/// Parses `192.0.2.53`, `2001:db8::53` or `fe80::1%eth0`.
 fn resolver(text: &str) -> Option<SocketAddr> {
     let Some((address, interface)) = text.split_once('%') else {
         return Some(SocketAddr::new(text.parse().ok()?, PORT));
@@ -59,7 +59,7 @@ fn resolver(text: &str) -> Option<SocketAddr> {
     Some(SocketAddrV6::new(address, PORT, 0, scope).into())
 }
 
-/// The number of a network interface.
+/// Returns the index of a network interface.
 fn index_of(interface: &str) -> Option<u32> {
     if interface.contains('/') {
         return None;

@@ -1,19 +1,18 @@
-//! Dates as registries write them: RFC 3339 as RDAP wants it, and what is left of it, or in place of
-//! it, in their databases.
+//! Parses dates as registries write them: RFC 3339, as RDAP demands, and the many other formats in use.
 
-/// Unix seconds. The date must be whole and exist; a time of the day, or an offset, that is missing
-/// or can't be read counts as midnight, or as UTC: less than a day beside the truth.
+/// Returns Unix seconds. The date must be complete and exist. A missing or invalid time counts as
+/// midnight, a missing or invalid offset as UTC: the error is less than a day.
 ///
-/// `2026-11-25T03:27:25.5+01:00` `2026-11-25` `2026-11-25 03:27 UTC` `20261125T032725Z` `25.11.2026`
-/// `25-Nov-2026` `Wed, 25 Nov 2026 03:27:25 GMT` `November 25, 2026`. What could be the third of
-/// April as well as the fourth of March (`3/4/2026`) is none.
+/// Formats: `2026-11-25T03:27:25.5+01:00` `2026-11-25` `2026-11-25 03:27 UTC` `20261125T032725Z`
+/// `25.11.2026` `25-Nov-2026` `Wed, 25 Nov 2026 03:27:25 GMT` `November 25, 2026`. Ambiguous dates such
+/// as `3/4/2026` are rejected.
 pub fn seconds(text: &str) -> Option<i64> {
     let (date, rest) = date(text.trim())?;
     let (time, rest) = time(rest).unwrap_or((0, rest));
     Some(midnight(date)? + time - offset(rest).unwrap_or(0))
 }
 
-/// When a date begins in UTC, in Unix seconds; `None`: there is no such date.
+/// Returns the start of a date in UTC, in Unix seconds; `None` if there is no such date.
 pub fn midnight([year, month, day]: Date) -> Option<i64> {
     let (month, day) = (month.try_into().ok()?, day.try_into().ok()?);
     let date = jiff::civil::Date::new(year.try_into().ok()?, month, day).ok()?;
@@ -21,14 +20,14 @@ pub fn midnight([year, month, day]: Date) -> Option<i64> {
     Some(date.duration_since(epoch).as_secs())
 }
 
-/// 1 to 12, of a name in lower case or its beginning, at least three letters of it.
+/// Returns 1 to 12 for a lower-case month name, or its first letters, at least three.
 pub fn month(word: &str) -> Option<i64> {
     const NAMES: &str = "january february march april may june july august september october \
         november december";
     place(NAMES, word)
 }
 
-/// Which of `names` begins with `word`; 1 is the first.
+/// Returns which of `names` begins with `word`, counted from 1.
 fn place(names: &str, word: &str) -> Option<i64> {
     let is = |name: &str| word.len() >= 3 && name.starts_with(word);
     Some(names.split(' ').position(is)? as i64 + 1)
@@ -82,19 +81,19 @@ fn date(text: &str) -> Option<(Date, &str)> {
         }
         Part::Number(..) => return None,
     };
-    // Not in the middle of something else.
+    // The part must not end within a word or number.
     let ends = |c: char| !c.is_alphanumeric() || matches!(c, 'T' | 't' | 'Z' | 'z');
     rest.chars().next().is_none_or(ends).then_some((date, rest))
 }
 
 enum Part {
-    /// With how many digits it is written.
+    /// Value, and number of digits.
     Number(i64, usize),
     Month(i64),
     Weekday,
 }
 
-/// What `text` begins with.
+/// Parses the part at the start of `text`.
 fn part(text: &str) -> Option<(Part, &str)> {
     const WEEKDAYS: &str = "monday tuesday wednesday thursday friday saturday sunday";
     let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -125,13 +124,13 @@ fn day(text: &str) -> Option<(i64, &str)> {
     }
 }
 
-/// What follows one of the signs between the parts of a date, and blanks.
+/// Skips one separator between the parts of a date, and blanks.
 fn after_separator(text: &str) -> Option<&str> {
     let after = text.strip_prefix(['-', '/', '.', ',', ' '])?;
     Some(after.trim_start_matches(' '))
 }
 
-/// Seconds since midnight of `T03:27:25.5`, `03:27` or `T032725`; 24:00 is the next midnight.
+/// Parses `T03:27:25.5`, `03:27` or `T032725` to seconds since midnight; 24:00 is the next midnight.
 fn time(text: &str) -> Option<(i64, &str)> {
     let text = text.trim_start_matches(['T', 't', ' ', ',']);
     let (Part::Number(number, length), rest) = part(text)? else {
@@ -152,7 +151,7 @@ fn time(text: &str) -> Option<(i64, &str)> {
         }
         _ => return None,
     };
-    // A leap second counts as the one after it, as POSIX has it.
+    // A leap second counts as the following second, as in POSIX.
     if hour > 24 || minute > 59 || second > 60 || (hour == 24 && minute + second > 0) {
         return None;
     }
@@ -164,7 +163,7 @@ fn time(text: &str) -> Option<(i64, &str)> {
     Some((hour * 3600 + minute * 60 + second, rest))
 }
 
-/// Seconds that `+01:00`, `-0530` or `+02` is east of Greenwich.
+/// Parses `+01:00`, `-0530` or `+02` to seconds east of UTC.
 fn offset(text: &str) -> Option<i64> {
     let text = text.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
     let amount = text.strip_prefix(['+', '-'])?;
@@ -232,7 +231,7 @@ mod tests {
 
     #[test]
     fn times_are_read_as_registries_write_them() {
-        // The numbers are python-dateutil's.
+        // Expected values from python-dateutil.
         for (text, wanted) in [
             ("2026-12-03", 1_796_256_000),
             (" 2026-12-03\n", 1_796_256_000),
@@ -266,7 +265,7 @@ mod tests {
             ("December 3, 2026", 1_796_256_000),
             ("Dec 3 2026 04:05:06", 1_796_270_706),
             ("2026-2-3", 1_770_076_800),
-            // The date counts when the rest can't.
+            // A valid date counts even if the time is invalid.
             ("2026-12-03T25:00:00Z", 1_796_256_000),
             ("2026-12-03T00:00:00+24:00", 1_796_256_000),
             ("2026-12-03Tx", 1_796_256_000),

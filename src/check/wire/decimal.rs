@@ -1,10 +1,9 @@
-//! JSON numbers (RFC 8259 section 6) compared as the decimals that they are written as: exact at any
-//! size, in time and memory that the length of the text bounds. An f64 makes 9007199254740993 equal
-//! to its neighbour, and 0.1 + a little to 0.1.
+//! Compares JSON numbers (RFC 8259 section 6) as exact decimals of any size, in time and memory linear in
+//! the length of the text. As f64, 9007199254740993 would equal its neighbour.
 
 use std::cmp::Ordering;
 
-/// The order of two numbers, each written as JSON has it.
+/// Compares two numbers in JSON notation.
 pub fn compare(a: &str, b: &str) -> Ordering {
     let (a, b) = (Decimal::read(a), Decimal::read(b));
     match (a.sign(), b.sign()) {
@@ -15,7 +14,7 @@ pub fn compare(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// A number's parts, as they are written.
+/// The parts of a number, as written.
 struct Decimal<'a> {
     negative: bool,
     whole: &'a [u8],
@@ -43,7 +42,7 @@ impl<'a> Decimal<'a> {
         self.whole.iter().chain(self.fraction).copied()
     }
 
-    /// Zeros before the first digit that isn't one.
+    /// Number of leading zeros.
     fn zeros(&self) -> usize {
         self.digits().take_while(|digit| *digit == b'0').count()
     }
@@ -57,10 +56,10 @@ impl<'a> Decimal<'a> {
         }
     }
 
-    /// The order of two numbers without their signs, neither of which is 0.
+    /// Compares two nonzero numbers without their signs.
     fn magnitude(&self, other: &Decimal<'_>) -> Ordering {
         let (own_zeros, other_zeros) = (self.zeros(), other.zeros());
-        // Where the first digit stands before the exponent moves it; no text is longer than an i64.
+        // Position of the first nonzero digit, before the exponent. Texts are shorter than an i64 counts.
         let place = |whole: usize, zeros: usize| whole as i64 - zeros as i64;
         let own = place(self.whole.len(), own_zeros);
         let theirs = place(other.whole.len(), other_zeros);
@@ -81,7 +80,7 @@ impl<'a> Decimal<'a> {
         first.cmp(&0).then_with(by_digits)
     }
 
-    /// This exponent less the other's; beyond what fits it is huge, with the right sign.
+    /// The difference of the exponents; if it overflows, a huge one with the right sign.
     fn exponent_less(&self, other: &Decimal<'_>) -> i64 {
         let length = self.exponent.len().max(other.exponent.len());
         let digit = |number: &Decimal<'_>, at: usize| {
@@ -96,8 +95,8 @@ impl<'a> Decimal<'a> {
                 digit
             }
         };
-        // From 3 on it only grows, whatever follows: ten times it is more than a digit takes away
-        // twice. So a value that doesn't fit any more stays one.
+        // Once the difference is 3 or more, it grows with each digit: tenfold is more than two digits can
+        // subtract. So a value that saturates stays saturated.
         (0..length).fold(0i64, |less, at| {
             let less = less.saturating_mul(10);
             less.saturating_add(digit(self, at) - digit(other, at))
@@ -105,7 +104,7 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// Whether there is a minus, and what follows the sign.
+/// Splits off the sign; true if it is a minus.
 fn without_sign(text: &str) -> (bool, &str) {
     match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -190,7 +189,7 @@ mod tests {
         assert!(thread_cpu() - start < Duration::from_secs(5));
     }
 
-    /// 400 digits before the point and 400 behind it, which is all that the texts below need.
+    /// 400 digits before and 400 after the point, enough for the texts below.
     fn model(text: &str) -> (bool, Vec<u8>) {
         const PLACES: usize = 400;
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));

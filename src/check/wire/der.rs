@@ -1,8 +1,8 @@
-//! DER (X.690) as far as certificates need it: one element after the other, never by recursion.
+//! Reads DER (X.690) as far as certificates need it, iteratively.
 
 use super::date::midnight;
 
-/// Universal tags (X.680 section 8.4), with the bit for constructed types where it is set.
+/// Universal tags (X.680 section 8.4), including the bit of constructed types.
 pub const INTEGER: u8 = 0x02;
 pub const BIT_STRING: u8 = 0x03;
 pub const OCTET_STRING: u8 = 0x04;
@@ -12,15 +12,15 @@ pub const GENERALIZED_TIME: u8 = 0x18;
 pub const SEQUENCE: u8 = 0x30;
 pub const SET: u8 = 0x31;
 
-/// One type, length and value.
+/// One element: type, length and value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Element<'a> {
     pub tag: u8,
     pub body: &'a [u8],
 }
 
-/// Elements that follow one another. Ends at the first that can't be read: one with a tag of
-/// several bytes, of indefinite length, or longer than what is there.
+/// A sequence of elements. Ends before the first that cannot be read: a tag of several bytes, an
+/// indefinite length, or a length beyond the end.
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
     rest: &'a [u8],
@@ -31,26 +31,26 @@ impl<'a> Elements<'a> {
         Elements { rest: bytes }
     }
 
-    /// The body of the next one, which must have `tag`.
+    /// Reads the next element, which must have `tag`, and returns its content.
     pub fn body(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next()
             .filter(|element| element.tag == tag)
             .map(|element| element.body)
     }
 
-    /// What is in the next one, which must have `tag`.
+    /// Reads the next element, which must have `tag`, and returns its elements.
     pub fn inside(&mut self, tag: u8) -> Option<Elements<'a>> {
         self.body(tag).map(Elements::of)
     }
 
-    /// The whole next one, its type and length included, which must have `tag`.
+    /// Reads the next element, which must have `tag`, and returns it with type and length.
     pub fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
         let before = self.rest;
         self.body(tag)?;
         before.get(..before.len() - self.rest.len())
     }
 
-    /// Goes past the next one if it has `tag`.
+    /// Skips the next element if it has `tag`.
     pub fn optional(&mut self, tag: u8) {
         if self.rest.first() == Some(&tag) {
             self.next();
@@ -70,8 +70,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// A length and what follows it: one byte, or the number of bytes that hold it (X.690 section
-/// 8.1.3). More than three would be over 16 MB.
+/// Parses a length of one byte, or of up to three (X.690 section 8.1.3), and returns the rest as well.
 fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (&first, rest) = bytes.split_first()?;
     match first {
@@ -85,7 +84,7 @@ fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     }
 }
 
-/// Unix seconds of a time as RFC 5280 section 4.1.2.5 wants it: to the second, in UTC.
+/// Parses a time in the format of RFC 5280 section 4.1.2.5, with seconds and in UTC, to Unix seconds.
 pub fn time(element: Element<'_>) -> Option<i64> {
     let (century, digits) = match element.tag {
         UTC_TIME => (None, element.body),
@@ -141,7 +140,7 @@ mod tests {
             (GENERALIZED_TIME, "19000228000000Z", Some(-2_203_977_600)),
             (GENERALIZED_TIME, "19000229000000Z", None),
             (GENERALIZED_TIME, "20000229000000Z", Some(951_782_400)),
-            // Not to the second, of another zone, out of range, not a number, not a time.
+            // Without seconds, with another zone, out of range, not a number, not a time.
             (UTC_TIME, "7001010000Z", None),
             (UTC_TIME, "700101000000+0100", None),
             (UTC_TIME, "701301000000Z", None),

@@ -1,8 +1,7 @@
-//! What a gzip file (RFC 1952) unpacks to, piece by piece: neither the packed nor the unpacked
-//! bytes are kept.
+//! Decompresses gzip files (RFC 1952) in pieces, buffering neither compressed nor decompressed bytes.
 //!
-//! What curl and browsers take is taken: any number of members, anything behind the last one, a
-//! check sum or length that is cut off. What they don't take isn't: a wrong check sum or length, and
+//! Accepts what curl and browsers accept: any number of members, trailing garbage, a truncated checksum
+//! or length. Rejects what they reject: a wrong checksum or length, and truncated data.
 //! data that end before they say so.
 
 use crate::crc::Crc;
@@ -11,44 +10,44 @@ use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_HAS_MORE_INPUT;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 use std::ops::Range;
 
-/// As far back as deflate refers (RFC 1951, section 2).
+/// Window size of deflate (RFC 1951, section 2).
 const WINDOW: usize = 32 * 1024;
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
-/// Fixed part of a member's head.
+/// Bytes of the fixed part of a member's header.
 const HEAD: usize = 10;
-/// Deflated bytes that may come beyond what they unpack to. Packers need 5 for 16 KiB or more at worst;
-/// who sends blocks that hold next to nothing makes their tables be built for each 10 bits.
+/// Maximum number of compressed bytes in excess of the decompressed ones. Compressors need 5 for 16 KiB
+/// at worst; a file of nearly empty blocks has their tables built for every 10 bits.
 const MAX_EXCESS: usize = 64 * 1024;
 
-// Flags of a member's head: what follows its fixed part, in the order EXTRA, NAME, COMMENT, CRC.
+// Flags of a member's header. Each stands for a part after the fixed one: EXTRA, NAME, COMMENT, CRC.
 const TEXT: u8 = 1;
 const CRC: u8 = 2;
 const EXTRA: u8 = 4;
 const NAME: u8 = 8;
 const COMMENT: u8 = 16;
 
-/// Not a gzip file, or not as it was packed.
+/// Not a gzip file, or a damaged one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
-/// Unpacks one file.
+/// Decompresses one file.
 pub struct Gunzip {
     place: Place,
-    /// What is still to come of the head.
+    /// Flags of the parts of the header that are still to be read.
     flags: u8,
-    /// The first bytes of the part that is being read.
+    /// The first bytes of the current part.
     part: [u8; HEAD],
-    /// How many of them have come.
+    /// Number of bytes in `part`.
     have: usize,
-    /// A member is complete.
+    /// At least one member is complete.
     complete: bool,
     inflater: Box<DecompressorOxide>,
     window: Box<[u8]>,
-    /// Where in `window` the bytes are that came last.
+    /// Range of the current piece in `window`.
     piece: Range<usize>,
     crc: Crc,
     length: u32,
-    /// Deflated bytes beyond what they unpacked to.
+    /// Compressed bytes in excess of the decompressed ones.
     excess: usize,
 }
 
@@ -62,11 +61,11 @@ enum Place {
     Comment,
     HeadCrc,
     Data,
-    /// Check sum and length of what was packed.
+    /// Checksum and length of the decompressed data.
     Trailer,
-    /// Behind the last member.
+    /// Trailing garbage.
     Rest,
-    /// Behind [`MAX_EXCESS`]: nothing is unpacked any more.
+    /// After [`MAX_EXCESS`]: nothing is decompressed any more.
     Waste,
 }
 
@@ -89,11 +88,11 @@ impl Default for Gunzip {
 }
 
 impl Gunzip {
-    /// Goes on to the next unpacked bytes. False: `packed` is used up, and more is wanted.
+    /// Decompresses the next piece. Returns false if `packed` is used up and more is needed.
     ///
     /// # Errors
     ///
-    /// The file is no good; nothing more can be had of it.
+    /// If the file is damaged; there is no next piece then.
     pub fn advance(&mut self, packed: &mut &[u8]) -> Result<bool, Damaged> {
         while self.place == Place::Data || !packed.is_empty() {
             if self.place != Place::Data {
@@ -107,16 +106,16 @@ impl Gunzip {
         Ok(false)
     }
 
-    /// Unpacked bytes, at most 32 KiB.
+    /// The current piece, at most 32 KiB.
     pub fn piece(&self) -> &[u8] {
         &self.window[self.piece.clone()]
     }
 
-    /// To be called at the end of the packed bytes.
+    /// Ends the file.
     ///
     /// # Errors
     ///
-    /// They ended too soon.
+    /// If it is truncated.
     pub fn end(self) -> Result<(), Damaged> {
         let is_between = self.place == Place::Head && self.have < MAGIC.len();
         match self.place {
@@ -126,7 +125,7 @@ impl Gunzip {
         }
     }
 
-    /// Unpacks up to the end of the window. False: nothing came of it.
+    /// Decompresses up to the end of the window. Returns false if there was no output.
     fn inflate(&mut self, packed: &mut &[u8]) -> Result<bool, Damaged> {
         let at = self.piece.end % WINDOW;
         let flags = TINFL_FLAG_HAS_MORE_INPUT;
@@ -149,7 +148,7 @@ impl Gunzip {
         Ok(got > 0)
     }
 
-    /// Reads what isn't data: a part that is complete, or all there is.
+    /// Reads a part of the header or the trailer, or as much of it as there is.
     fn frame(&mut self, packed: &mut &[u8]) -> Result<(), Damaged> {
         match self.place {
             Place::Head => {
@@ -161,7 +160,7 @@ impl Gunzip {
                 }
                 if is_whole {
                     self.flags = self.part[3] & !TEXT;
-                    // A flag that isn't known: nor is what follows (section 2.3.1.2).
+                    // An unknown flag: the header cannot be parsed (section 2.3.1.2).
                     if self.flags & !(CRC | EXTRA | NAME | COMMENT) != 0 {
                         return Err(Damaged);
                     }
@@ -212,7 +211,7 @@ impl Gunzip {
         Ok(())
     }
 
-    /// Goes on to the next part of the head, or to the data.
+    /// Moves on to the next part of the header, or to the data.
     fn optional(&mut self) {
         let parts = [
             (EXTRA, Place::ExtraLength),
@@ -240,7 +239,7 @@ impl Gunzip {
         self.have = 0;
     }
 
-    /// Whether `wanted` bytes of the part have come.
+    /// Returns whether `wanted` bytes of the part are there.
     fn fill(&mut self, wanted: usize, packed: &mut &[u8]) -> bool {
         let taken = packed.len().min(wanted - self.have);
         let (bytes, rest) = packed.split_at(taken);
@@ -268,7 +267,7 @@ mod tests {
         file.finish().expect("memory")
     }
 
-    /// Unpacked in pieces of `size` bytes.
+    /// Decompresses in pieces of `size` bytes.
     fn unpacked(file: &[u8], size: usize) -> Result<Vec<u8>, Damaged> {
         let mut gunzip = Gunzip::default();
         let mut data = Vec::new();
@@ -343,7 +342,7 @@ mod tests {
             assert_eq!(told(file), Err(Damaged));
         }
         let mut file = packed(b"hello");
-        // A block of the kind that there is none of.
+        // A reserved block type.
         file[HEAD] = 7;
         assert_eq!(told(&file), Err(Damaged));
     }
@@ -354,7 +353,7 @@ mod tests {
         assert_eq!(told(&with(head(), b"hello")), text("hello"));
         let extra = with(head().extra(vec![1; 300]), b"hello");
         assert_eq!(told(&extra), text("hello"));
-        // With a check sum of the head, which isn't looked at.
+        // With a checksum of the header, which is ignored.
         let mut summed = with(GzBuilder::new(), b"hello");
         summed[3] = CRC | TEXT;
         summed.splice(HEAD..HEAD, [1, 2]);
@@ -380,7 +379,7 @@ mod tests {
     #[test]
     fn blocks_that_hold_next_to_nothing_are_not_unpacked_for_ever() {
         let head = &packed(b"")[..HEAD];
-        // Ten bits of a fixed block without data (RFC 1951, section 3.2.6), four times.
+        // Four fixed blocks of ten bits without data (RFC 1951, section 3.2.6).
         let blocks = [2, 8, 32, 128, 0].repeat(MAX_EXCESS / 4);
         let stored = [0, 0, 0, 0xff, 0xff].repeat(MAX_EXCESS / 4);
         let members = packed(b"").repeat(MAX_EXCESS);

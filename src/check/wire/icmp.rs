@@ -1,4 +1,4 @@
-//! Echo requests and their answers: ICMP (RFC 792) and ICMPv6 (RFC 4443, section 4).
+//! Echo requests and replies: ICMP (RFC 792) and ICMPv6 (RFC 4443, section 4).
 
 /// Type, code, checksum, identifier, sequence number.
 const HEADER: usize = 8;
@@ -10,7 +10,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// The types of a request and of a reply.
+    /// The message types of a request and a reply.
     fn types(self) -> (u8, u8) {
         match self {
             Family::V4 => (8, 0),
@@ -19,7 +19,7 @@ impl Family {
     }
 }
 
-/// What a request holds, and what its answer must repeat.
+/// The fields of a request that its reply repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo<'a> {
     pub id: u16,
@@ -27,13 +27,13 @@ pub struct Echo<'a> {
     pub payload: &'a [u8],
 }
 
-/// The bytes of a request. The checksum of IPv6 covers addresses too and is left to the kernel,
-/// which fills it in on every ICMPv6 socket (RFC 3542, section 3.1).
+/// Encodes a request. The checksum of ICMPv6 covers addresses, too; the kernel computes it on every
+/// ICMPv6 socket (RFC 3542, section 3.1).
 pub fn request(family: Family, echo: Echo<'_>) -> Vec<u8> {
     message(family, family.types().0, echo)
 }
 
-/// The bytes of the answer to such a request.
+/// Encodes the reply to such a request.
 pub fn reply(family: Family, echo: Echo<'_>) -> Vec<u8> {
     message(family, family.types().1, echo)
 }
@@ -51,8 +51,7 @@ fn message(family: Family, kind: u8, echo: Echo<'_>) -> Vec<u8> {
     bytes
 }
 
-/// Reads an answer; `None` for every other message and for a wrong checksum (of IPv6 the kernel
-/// has looked at it).
+/// Decodes a reply; `None` for other messages and for wrong checksums (the kernel verifies ICMPv6's).
 pub fn read_reply(family: Family, bytes: &[u8]) -> Option<Echo<'_>> {
     let (head, payload) = bytes.split_at_checked(HEADER)?;
     if family == Family::V4 && checksum(bytes) != 0 {
@@ -66,7 +65,7 @@ pub fn read_reply(family: Family, bytes: &[u8]) -> Option<Echo<'_>> {
     })
 }
 
-/// Identifier and number of a request of which an error message quotes at least the header.
+/// Returns identifier and sequence number of the request that an error message quotes.
 pub fn read_quoted(family: Family, bytes: &[u8]) -> Option<(u16, u16)> {
     read_header(bytes.get(..HEADER)?, family.types().0)
 }
@@ -81,7 +80,7 @@ fn read_header(head: &[u8], wanted: u8) -> Option<(u16, u16)> {
     }
 }
 
-/// What an IPv4 packet carries: raw sockets deliver the header (RFC 791, section 3.1) too.
+/// Returns the payload of an IPv4 packet: raw sockets deliver the header (RFC 791, section 3.1), too.
 pub fn behind_ipv4_header(packet: &[u8]) -> Option<&[u8]> {
     let first = *packet.first()?;
     let length = usize::from(first & 0x0f) * 4;
@@ -91,12 +90,12 @@ pub fn behind_ipv4_header(packet: &[u8]) -> Option<&[u8]> {
     packet.get(length..)
 }
 
-/// RFC 1071; 0 over a message that has the right one in it.
+/// RFC 1071; 0 for a message with a valid checksum.
 fn checksum(bytes: &[u8]) -> u16 {
     let mut sum: u32 = 0;
     for pair in bytes.chunks(2) {
         let word = u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]);
-        // Folded at once, so that no length overflows it.
+        // Folded at once: cannot overflow, whatever the length.
         sum += u32::from(word);
         sum = (sum & 0xffff) + (sum >> 16);
     }

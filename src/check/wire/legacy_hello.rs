@@ -1,6 +1,5 @@
-//! A TLS 1.2 ClientHello (RFC 5246 section 7.4.1.2) that offers only what rustls leaves out: CBC
-//! suites, RSA and DHE key exchange. A server that refuses rustls and answers this one has nothing
-//! newer.
+//! A TLS 1.2 ClientHello (RFC 5246 section 7.4.1.2) with only those suites that rustls lacks: CBC, RSA
+//! and DHE key exchange. A server that rejects rustls and accepts this one supports nothing newer.
 
 /// ECDHE with CBC, DHE, RSA key exchange, 3DES and RC4.
 const SUITES: [u16; 24] = [
@@ -14,7 +13,7 @@ const SIGNATURES: [u16; 9] = [
     0x0401, 0x0501, 0x0601, 0x0403, 0x0503, 0x0603, 0x0804, 0x0201, 0x0203,
 ];
 
-/// The record to send. `host`: the name for the SNI extension, none for an IP address.
+/// Encodes the record. `host`: name for the SNI extension, `None` for an IP address.
 pub fn hello(host: Option<&str>) -> Vec<u8> {
     let list = |values: &[u16]| -> Vec<u8> {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_be_bytes()).collect();
@@ -26,7 +25,7 @@ pub fn hello(host: Option<&str>) -> Vec<u8> {
         extensions.extend(sized(body));
     };
     if let Some(host) = host {
-        // A list of one host_name (RFC 6066 section 3).
+        // A server name list with one host_name (RFC 6066 section 3).
         let name = [&[0][..], &sized(host.as_bytes())].concat();
         extend(0, &sized(&name));
     }
@@ -34,35 +33,35 @@ pub fn hello(host: Option<&str>) -> Vec<u8> {
     extend(11, &[1, 0]);
     extend(13, &list(&SIGNATURES));
     let mut body = vec![3, 3];
-    // Nothing is kept secret here: any 32 bytes will do for the random.
+    // No secret depends on the random value.
     body.extend([0x5a; 32]);
     body.push(0);
     body.extend(list(&SUITES));
     body.extend([1, 0]);
     body.extend(sized(&extensions));
-    // handshake(22), client_hello(1): no hello comes near the third byte of its length.
+    // handshake(22), client_hello(1). The length never needs its third byte.
     let message = [&[1, 0][..], &sized(&body)].concat();
     [&[22, 3, 1][..], &sized(&message)].concat()
 }
 
-/// Behind its length in two bytes.
+/// Prefixes a length in two bytes.
 fn sized(body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len()).unwrap_or(u16::MAX);
     [&length.to_be_bytes(), body].concat()
 }
 
-/// Bytes of an alert: the least that a TLS server answers.
+/// Bytes of an alert, the shortest response of a TLS server.
 pub const ALERT: usize = 7;
-/// Bytes of an answer that [`accepted`] needs.
+/// Bytes of a response that [`accepted`] needs.
 pub const ANSWER_NEEDED: usize = 11;
 
-/// The answer begins with a handshake message, so that more follows.
+/// The response begins with a handshake message, so more follows.
 pub fn is_handshake(answer: &[u8]) -> bool {
     answer.first() == Some(&22)
 }
 
-/// The version in the ServerHello that an answer begins with, e.g. `0x0303` for TLS 1.2; `None`: it
-/// begins with something else.
+/// Returns the version in the ServerHello at the start of a response, e.g. `0x0303` for TLS 1.2; `None`
+/// for another message.
 pub fn accepted(answer: &[u8]) -> Option<u16> {
     match answer {
         [22, 3, _, _, _, 2, _, _, _, major, minor, ..] => {

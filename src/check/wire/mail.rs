@@ -1,6 +1,6 @@
-//! Lines as mail servers say them before TLS: SMTP (RFC 5321), IMAP (RFC 9051), POP3 (RFC 1939).
+//! Lines of mail servers before TLS: SMTP (RFC 5321), IMAP (RFC 9051), POP3 (RFC 1939).
 
-/// Takes the first line out of `received`, without its end.
+/// Removes the first line from `received` and returns it without its end.
 pub fn take_line(received: &mut Vec<u8>) -> Option<Vec<u8>> {
     let end = received.iter().position(|&byte| byte == b'\n')?;
     let mut line: Vec<u8> = received.drain(..=end).collect();
@@ -11,7 +11,7 @@ pub fn take_line(received: &mut Vec<u8>) -> Option<Vec<u8>> {
     Some(line)
 }
 
-/// One line of an SMTP answer: `250-text` or, the last, `250 text` (RFC 5321 section 4.2).
+/// A line of an SMTP reply: `250-text` or, for the last one, `250 text` (RFC 5321 section 4.2).
 #[derive(Debug, PartialEq)]
 pub struct SmtpLine<'a> {
     pub code: u16,
@@ -36,8 +36,8 @@ impl SmtpLine<'_> {
     }
 }
 
-/// The words of `[CAPABILITY …]` in an IMAP greeting or answer, or of `* CAPABILITY …` (RFC 9051
-/// sections 7.1 and 7.2.2), when it is there.
+/// Returns the words of `[CAPABILITY …]` in an IMAP greeting or response, or of `* CAPABILITY …`
+/// (RFC 9051 sections 7.1 and 7.2.2); `None` if there is neither.
 pub fn capabilities(line: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
     const LINE: &[u8] = b"* CAPABILITY ";
     const CODE: &[u8] = b"[CAPABILITY ";

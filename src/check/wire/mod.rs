@@ -1,4 +1,4 @@
-//! What stands in the bytes of other protocols: pure, bounded, without I/O.
+//! Encoders and decoders of protocols: pure, bounded, without I/O.
 
 pub mod date;
 pub mod decimal;

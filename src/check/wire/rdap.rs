@@ -1,42 +1,41 @@
-//! What registries say of domains: RDAP's answers (RFC 9083) and IANA's list of the registries
-//! (RFC 9224).
+//! Decodes RDAP responses (RFC 9083) and IANA's list of registries (RFC 9224).
 
 use super::date::seconds;
 use crate::json::{Document, JsonError, Value, Values};
 use crate::monitor::site::printable::ADDRESS;
 
-/// More labels than this aren't put before a public suffix.
+/// Maximum number of names that are queried for a host.
 const MOST_CANDIDATES: usize = 4;
-/// Registrations under which others sell registrations of their own, as a registry does: whose
-/// end is not theirs. From the private part of the public suffix list; the many names there under
-/// which accounts are given away (`github.io`) have no registration of their own.
+/// Domains whose owners sell subdomains as a registry does, so that their own expiry is irrelevant. From
+/// the private section of the public suffix list; its many names with user accounts below them
+/// (`github.io`) offer no registrations.
 const RESOLD: &str = "ae.org africa.com br.com cn.com co.com co.nl co.no com.de com.se de.com eu.com gb.net \
     gr.com hu.net in.net it.com jp.net jpn.com mex.com radio.am radio.fm ru.com sa.com \
     se.net uk.com uk.net us.com us.org za.bz za.com za.net";
-/// 1985: the first registration. What ended before, as year 1 or 1970, is a date that isn't set.
+/// 1985, the first registration. Earlier dates, such as year 1 or 1970, stand for an unset date.
 const FIRST: i64 = 473_385_600;
 
-/// What an answer tells of a domain.
+/// What a response says about a domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registration {
-    /// The name that it is about, without the dot at the end.
+    /// The registered name, without the final dot.
     pub name: Option<String>,
-    /// Unix seconds.
+    /// Expiry in Unix seconds.
     pub ends: Option<i64>,
-    /// The registrar's name; empty when there is none.
+    /// The registrar's name; empty if there is none.
     pub registrar: String,
 }
 
-/// Reads the answer to a question for a domain. What it doesn't say, or not in RDAP's words, is
-/// missing in the result.
+/// Decodes the response to a domain query. Fields that are missing or malformed are missing in the
+/// result.
 pub fn registration(body: &[u8]) -> Result<Registration, JsonError> {
-    // A registrar's name in Latin-1 doesn't keep the date from being read.
+    // A registrar's name in Latin-1 must not make the response unreadable.
     let document = Document::lenient(body)?;
     let domain = document.root().ok_or(JsonError::Malformed)?;
     let name = domain.get("ldhName").and_then(|name| name.text());
     let ends = elements(&domain, "events").find_map(|event| {
         let action = event.get("eventAction")?.text()?;
-        // Not the registrar's own term ("registrar expiration").
+        // Other events, such as "registrar expiration", have other dates.
         if !action.trim().eq_ignore_ascii_case("expiration") {
             return None;
         }
@@ -57,7 +56,7 @@ fn elements<'a>(object: &Value<'a>, name: &str) -> Values<'a> {
     object.get(name).unwrap_or(Value::Null).elements()
 }
 
-/// `fn` of a jCard (RFC 7095): `["vcard", [["fn", {}, "text", "Example Inc."], …]]`.
+/// Returns `fn` of a jCard (RFC 7095): `["vcard", [["fn", {}, "text", "Example Inc."], …]]`.
 fn formatted_name(entity: Value<'_>) -> Option<String> {
     let properties = entity.get("vcardArray")?.elements().nth(1)?;
     properties.elements().find_map(|property| {
@@ -69,8 +68,8 @@ fn formatted_name(entity: Value<'_>) -> Option<String> {
     })
 }
 
-/// Of IANA's list: for each of `wanted` (without the dot, lower case) the address of its registry,
-/// https before http; empty where the list has none.
+/// Returns the address of the registry for each of `wanted` (lower case, without dots) from IANA's list,
+/// https before http; an empty text where there is none.
 pub fn services(list: &[u8], wanted: &[String]) -> Result<Vec<String>, JsonError> {
     let mut found = vec![String::new(); wanted.len()];
     let all = Document::lenient(list)?.root();
@@ -96,15 +95,15 @@ pub fn services(list: &[u8], wanted: &[String]) -> Result<Vec<String>, JsonError
     Ok(found)
 }
 
-/// Short enough to be kept, and of characters that a URL is made of (RFC 3986, section 2).
+/// Short enough to be stored, and made of URL characters (RFC 3986, section 2).
 fn is_address(text: &str) -> bool {
     text.len() <= ADDRESS && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// The names that may be the registered one above `host`, in the order in which they are asked for:
-/// the longest first, since without a list of public suffixes it is the registry that knows, and of
-/// `shop.uk.com` and `uk.com` it may know both; but one that begins with `www` last, since it rarely
-/// is one. None for a name of one label, which is never registered.
+/// Returns the names at or above `host` that may be registered, in query order. The longest comes first,
+/// as without a public suffix list only the registry knows, and may know both `shop.uk.com` and
+/// `uk.com`; but one that begins with `www` comes last, as it is rarely registered. Empty for a
+/// single-label name.
 pub fn candidates(host: &str) -> Vec<&str> {
     let host = host.trim_end_matches('.');
     let dots = host.rmatch_indices('.').map(|(at, _)| at);
@@ -123,7 +122,7 @@ pub fn candidates(host: &str) -> Vec<&str> {
         name.get(..4)
             .is_some_and(|start| start.eq_ignore_ascii_case("www."))
     };
-    // Stable: the others stay in their order.
+    // The sort is stable: the others keep their order.
     names.sort_by_key(is_www);
     names
 }

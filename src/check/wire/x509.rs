@@ -1,7 +1,7 @@
-//! X.509 certificates (RFC 5280), as far as there is something to tell of them: until when they
-//! hold, whose they are, who issued them, and their key. Nothing is verified here.
+//! Reads X.509 certificates (RFC 5280) for display: validity, subject, issuer and key. Nothing is
+//! verified here.
 //!
-//! The dates are read strictly. Everything else may be odd without making them unreadable.
+//! Dates are parsed strictly; other fields may be malformed without making the certificate unreadable.
 
 #[cfg(test)]
 mod tests;
@@ -11,36 +11,36 @@ use super::der::{BIT_STRING, Elements, INTEGER, OCTET_STRING, OID, SEQUENCE, SET
 use std::ops::RangeInclusive;
 use text::text;
 
-/// Certificates on a way to a root: more than any verifier goes along.
+/// Maximum length of a path, longer than any verifier follows.
 const MAX_CHAIN: usize = 16;
 
-/// A certificate's facts.
+/// A parsed certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate<'a> {
-    /// From `notBefore` to `notAfter`, in Unix seconds.
+    /// `notBefore` to `notAfter` in Unix seconds.
     pub valid: RangeInclusive<i64>,
     pub subject: Name<'a>,
     pub issuer: Name<'a>,
-    /// The first dNSName of the subjectAltName extension, readable.
+    /// The first dNSName of the subjectAltName extension, safe to show.
     pub dns_name: Option<String>,
-    /// E.g. `ECDSA P-256`, `RSA 2048`, `Ed25519`; `unknown` when it is.
+    /// E.g. `ECDSA P-256`, `RSA 2048`, `Ed25519` or `unknown`.
     pub key: String,
-    /// All of it.
+    /// The whole certificate.
     pub der: &'a [u8],
-    /// What the issuer has signed (`tbsCertificate`), and the signature.
+    /// The signed part (`tbsCertificate`).
     pub signed: &'a [u8],
     pub signature: &'a [u8],
 }
 
 impl<'a> Certificate<'a> {
-    /// `None`: these bytes are no certificate, or one without readable dates.
+    /// `None` if the bytes are no certificate, or one without valid dates.
     pub fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
         const VERSION: u8 = 0xa0;
         const EXTENSIONS: u8 = 0xa3;
         let mut certificate = Elements::of(der).inside(SEQUENCE)?;
         let signed = certificate.whole(SEQUENCE)?;
         let _algorithm = certificate.body(SEQUENCE);
-        // Its first byte counts unused bits.
+        // The first byte counts unused bits.
         let signature = certificate.body(BIT_STRING).and_then(|bits| bits.get(1..));
         let mut tbs = Elements::of(signed).inside(SEQUENCE)?;
         tbs.optional(VERSION);
@@ -66,17 +66,17 @@ impl<'a> Certificate<'a> {
         })
     }
 
-    /// When it ends, in Unix seconds: the last second in which it holds.
+    /// The last second of validity, in Unix seconds.
     pub fn ends(&self) -> i64 {
         *self.valid.end()
     }
 
-    /// A root, or a self-signed certificate.
+    /// A root, or another self-signed certificate.
     pub fn is_self_issued(&self) -> bool {
         self.subject == self.issuer
     }
 
-    /// Whose it is: the common name, else the first DNS name.
+    /// The subject's common name, else the first DNS name.
     pub fn title(&self) -> Option<String> {
         self.subject
             .common_name()
@@ -85,7 +85,7 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// A distinguished name. Equal when the bytes are, as verifiers compare them.
+/// A distinguished name, compared byte by byte as verifiers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name<'a>(&'a [u8]);
 
@@ -98,7 +98,7 @@ impl Name<'_> {
         self.attribute(&[0x55, 4, 10])
     }
 
-    /// `Let's Encrypt (R3)`: the organization and the common name, as far as there are any.
+    /// `Let's Encrypt (R3)`: organization and common name, whichever there are.
     pub fn readable(&self) -> Option<String> {
         match (self.organization(), self.common_name()) {
             (Some(organization), Some(name)) if !name.contains(&organization) => {
@@ -108,7 +108,7 @@ impl Name<'_> {
         }
     }
 
-    /// Of several the last that says something: the most specific one.
+    /// Returns the last nonempty attribute of this type, the most specific one.
     fn attribute(&self, oid: &[u8]) -> Option<String> {
         let mut found = None;
         for set in Elements::of(self.0).filter(|element| element.tag == SET) {
@@ -123,21 +123,21 @@ impl Name<'_> {
     }
 }
 
-/// The certificate of `chain` (leaf first, as a server sends it) that ends first, of those on the
-/// way from the leaf towards a root; what else was sent along doesn't count. The way ends before a
-/// root: clients have their own. `None`: the leaf can't be read.
+/// Finds the certificate of `chain` (leaf first, as servers send it) that expires first among those on
+/// the path from the leaf towards a root; others that were sent are ignored. The path excludes the root,
+/// which clients have. `None` if the leaf cannot be read.
 ///
-/// For chains that lead to no trusted root: those are verified, and the verifier says which way it
-/// took. `signs` says whether the key of the first certificate made the signature of the second: of
-/// several certificates for one name, those with the right key count, of these the one that holds
-/// longest. Where it says so of none (it may not know the algorithm), all of that name do.
+/// For chains without a trusted root; for others the verifier knows the path. `signs` says whether the
+/// key of the first certificate made the signature of the second. Of several certificates with the
+/// issuer's name, those with the right key count, and of these the one that is valid longest. If `signs`
+/// confirms none (it may not know the algorithm), all of that name count.
 pub fn first_to_end<'a>(
     chain: &'a [impl AsRef<[u8]>],
     signs: impl Fn(&Certificate<'a>, &Certificate<'a>) -> bool,
 ) -> Option<Certificate<'a>> {
     let (leaf, others) = chain.split_first()?;
     let leaf = Certificate::read(leaf.as_ref())?;
-    // A thousand are no trouble, a signature checked for each would be.
+    // A thousand certificates are no problem, verifying a signature for each would be.
     let others: Vec<Certificate> = others
         .iter()
         .filter_map(|der| Certificate::read(der.as_ref()))
@@ -169,11 +169,11 @@ pub fn first_to_end<'a>(
     Some(first.clone())
 }
 
-/// Kind and size of a SubjectPublicKeyInfo.
+/// Type and size of a SubjectPublicKeyInfo.
 fn key(mut info: Elements<'_>) -> Option<String> {
     let mut algorithm = info.inside(SEQUENCE)?;
     let oid = algorithm.body(OID)?;
-    // The first byte of a BIT STRING counts the unused bits at its end.
+    // The first byte of a BIT STRING counts unused bits at its end.
     let bits = info.body(BIT_STRING)?.get(1..)?;
     let named = match oid {
         [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, kind @ (1 | 10)] => {
@@ -207,7 +207,7 @@ fn key(mut info: Elements<'_>) -> Option<String> {
     Some(named.to_owned())
 }
 
-/// Of a number that isn't negative.
+/// Length of a nonnegative number.
 fn bit_length(integer: &[u8]) -> usize {
     let zeros = integer.iter().take_while(|&&byte| byte == 0).count();
     let digits = &integer[zeros..];
@@ -216,7 +216,7 @@ fn bit_length(integer: &[u8]) -> usize {
         .map_or(0, |first| digits.len() * 8 - first.leading_zeros() as usize)
 }
 
-/// The first dNSName in the subjectAltName (RFC 5280 section 4.2.1.6).
+/// Returns the first dNSName in the subjectAltName (RFC 5280 section 4.2.1.6).
 fn dns_name(extensions: &[u8]) -> Option<String> {
     const DNS_NAME: u8 = 0x82;
     let value = Elements::of(extensions)

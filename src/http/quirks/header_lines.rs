@@ -1,28 +1,27 @@
-//! Header lines that isahc cannot use, and status lines that are none.
+//! Header lines that isahc cannot parse, and header lines that look like status lines.
 //!
-//! Upstream (isahc 2.0.2, `RequestHandler::header`): every line of a head is tried as a status line
-//! first, so `HTTP/1.1 200 OK: really` among the headers of a 500 replaces the status. A line that
-//! neither its status line nor its header parser takes ends the transfer: a blank or a bracket in a
-//! name, a control character in a value, a head that ends with a bare LF, a status line with blanks
-//! before it or none behind its code. curl and browsers take all of these.
+//! Upstream (isahc 2.0.2, `RequestHandler::header`): every line of a head is first parsed as a status line,
+//! so `HTTP/1.1 200 OK: really` among the headers of a 500 replaces the status. A line that is valid
+//! neither as a status line nor as a header ends the transfer: a blank or a bracket in a name, a control
+//! character in a value, a head that ends with a bare LF, a status line with leading blanks or without one
+//! after its code. curl and browsers accept all of these.
 //!
-//! Here: libcurl knows which line the status line is (`CLIENTWRITE_STATUS`, lib/sendf.h of 8.22) and
-//! hands over every line of a head by `Curl_client_write`. The linker puts [`usable`] in between
-//! (`--wrap`, `build.rs`): the status line and the end of a head pass in the one form that isahc
-//! takes, header lines that it cannot take are left out. What they said to libcurl itself (lengths,
-//! codings, connection) has counted by then.
+//! Here: libcurl knows which line is the status line (`CLIENTWRITE_STATUS`, lib/sendf.h of 8.22) and passes
+//! on each line of a head by `Curl_client_write`. The linker puts [`usable`] in between (`--wrap`,
+//! `build.rs`): it normalises the status line and the end of the head for isahc, and drops header lines
+//! that isahc cannot parse. libcurl has evaluated them (length, coding, connection) by then.
 //!
-//! The lines of a chunked body's trailer go another way, past `Curl_verify_header`, which refuses
-//! those without a colon. [`blank`] makes one that isahc cannot take an empty header before that.
+//! The lines of a chunked body's trailer pass through `Curl_verify_header` instead, which rejects those
+//! without a colon. Before that, [`blank`] turns a line that isahc cannot parse into an empty header.
 //!
-//! Lines that are read by nothing here (see [`READ`]) are left out too. libcurl keeps a copy of each
-//! line and isahc parses it into a map: a head just under libcurl's limits (300 KiB, 5000 lines) took
-//! 2 MiB. Heads over [`MAX_READ`] (one answer's with the interim ones before it) are refused just before
-//! libcurl would, whose code for that is the one for a reset (`CURLE_RECV_ERROR`).
+//! Lines that no code here reads (see [`READ`]) are dropped, too. libcurl copies each line and isahc parses
+//! it into a map: a head just under libcurl's limits (300 KiB, 5000 lines) took 2 MiB. Heads over
+//! [`MAX_READ`] (including interim responses) are rejected just before libcurl would do so with the error
+//! code of a reset (`CURLE_RECV_ERROR`).
 //!
-//! Tests: those below, and `check::tests::header_lines`, which fails when a new libcurl passes heads
-//! otherwise. Upstream would have to take the status line from libcurl (`CURLINFO_RESPONSE_CODE`)
-//! and to skip lines that it cannot read.
+//! Tests: those below, and `check::tests::header_lines`, which fails when a new libcurl passes on heads
+//! differently. Upstream should take the status from libcurl (`CURLINFO_RESPONSE_CODE`) and skip lines
+//! that it cannot parse.
 
 use crate::lock::lock;
 use isahc::http::{HeaderName, HeaderValue, header};
@@ -37,16 +36,16 @@ const CLIENTWRITE_STATUS: c_int = 1 << 3;
 const CURLE_OK: c_int = 0;
 const CURLE_TOO_LARGE: c_int = 100;
 
-/// Bytes of a head that are passed on; lines beyond that are left out. Cookies: no jar has room for
-/// so many.
+/// Maximum bytes of a head that are passed on; further lines are dropped. They are cookies, for which the
+/// jar has no room anyway.
 const MAX_PASSED_ON: usize = 64 * 1024;
-/// Bytes of a transfer's heads that are read. libcurl's bound (`MAX_HTTP_RESP_HEADER_SIZE`, lib/http.h) is 300 KiB.
+/// Maximum bytes of a transfer's heads. libcurl's limit (`MAX_HTTP_RESP_HEADER_SIZE`, lib/http.h) is 300 KiB.
 const MAX_READ: usize = 298 * 1024;
-/// Heads that are known at once, more than there are transfers.
+/// Maximum number of heads that are remembered, more than there are transfers.
 const HEADS_KNOWN: usize = 1024;
 
-/// The names of all header fields of answers that anything in this crate reads, isahc included
-/// (Content-Length). One that is to be read has to be added.
+/// The names of all response headers that this crate or isahc (Content-Length) reads. A new one must be
+/// added here.
 const READ: [HeaderName; 7] = [
     header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
@@ -58,23 +57,23 @@ const READ: [HeaderName; 7] = [
 ];
 
 unsafe extern "C" {
-    /// libcurl's own `Curl_client_write`.
+    /// libcurl's original `Curl_client_write`.
     fn __real_Curl_client_write(
         data: *mut c_void,
         kind: c_int,
         line: *const u8,
         len: usize,
     ) -> c_int;
-    /// libcurl's own `Curl_verify_header`.
+    /// libcurl's original `Curl_verify_header`.
     fn __real_Curl_verify_header(data: *mut c_void, line: *const u8, len: usize) -> c_int;
 }
 
-/// What libcurl calls as `Curl_client_write`.
+/// Replaces `Curl_client_write` for libcurl.
 ///
 /// # Safety
 ///
-/// As for `Curl_client_write`: an easy handle, and `len` readable bytes at `line`; libcurl gives
-/// both.
+/// The same as for `Curl_client_write`: `data` is an easy handle and `len` bytes at `line` are readable,
+/// as libcurl guarantees.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_Curl_client_write(
     data: *mut c_void,
@@ -83,16 +82,16 @@ unsafe extern "C" fn __wrap_Curl_client_write(
     len: usize,
 ) -> c_int {
     if kind & CLIENTWRITE_HEADER == 0 || line.is_null() {
-        // SAFETY: the caller's promises, passed on.
+        // SAFETY: the caller's guarantees are passed on.
         return unsafe { __real_Curl_client_write(data, kind, line, len) };
     }
-    // SAFETY: not null, and the caller promises that `len` bytes can be read there.
+    // SAFETY: not null, and the caller guarantees `len` readable bytes.
     let given = unsafe { std::slice::from_raw_parts(line, len) };
     let is_status = kind & CLIENTWRITE_STATUS != 0;
     let line = usable(is_status, given);
-    // Of this transfer, interim answers and a proxy's included.
+    // Bytes of this transfer's earlier heads, with interim responses and those of a proxy.
     let mut before: c_long = 0;
-    // SAFETY: the handle is alive; this information is written to one `long`.
+    // SAFETY: the handle is alive, and this information is written to one `long`.
     unsafe {
         let info = curl_sys::CURLINFO_HEADER_SIZE;
         curl_sys::curl_easy_getinfo(data.cast(), info, &raw mut before)
@@ -100,7 +99,7 @@ unsafe extern "C" fn __wrap_Curl_client_write(
     let read = usize::try_from(before).unwrap_or(0) + len;
     match (room(data as usize, is_status, read, line.as_deref()), line) {
         (Room::Passes, Some(line)) => unsafe {
-            // SAFETY: the caller's promises, passed on; libcurl keeps nothing of the line.
+            // SAFETY: the caller's guarantees are passed on; libcurl keeps no pointer to the line.
             __real_Curl_client_write(data, kind, line.as_ptr(), line.len())
         },
         (Room::TooLarge, _) => CURLE_TOO_LARGE,
@@ -108,12 +107,12 @@ unsafe extern "C" fn __wrap_Curl_client_write(
     }
 }
 
-/// What libcurl calls as `Curl_verify_header`: for a trailer and, with some linkers, for heads.
+/// Replaces `Curl_verify_header`, which libcurl calls for a trailer and, with some linkers, for heads.
 ///
 /// # Safety
 ///
-/// As for `Curl_verify_header`, and `line` is the caller's to write to: for libcurl's two callers
-/// it is a buffer of their own.
+/// The same as for `Curl_verify_header`, and `line` is writable: both callers in libcurl pass a buffer of
+/// their own.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_Curl_verify_header(
     data: *mut c_void,
@@ -121,29 +120,29 @@ unsafe extern "C" fn __wrap_Curl_verify_header(
     len: usize,
 ) -> c_int {
     if !line.is_null() && is_in_trailer(data as usize) {
-        // SAFETY: not null, and the caller promises `len` bytes that may be written to.
+        // SAFETY: not null, and the caller guarantees `len` writable bytes.
         blank(unsafe { std::slice::from_raw_parts_mut(line, len) });
     }
-    // SAFETY: the caller's promises, passed on.
+    // SAFETY: the caller's guarantees are passed on.
     unsafe { __real_Curl_verify_header(data, line, len) }
 }
 
-/// A header line that isahc cannot take becomes one of the same length that says nothing.
+/// Replaces a header line that isahc cannot parse by an empty header of the same length.
 fn blank(line: &mut [u8]) {
     let text = line.trim_ascii_end();
-    // The next status line comes while the last head is the one that has ended.
+    // The status line of the next head comes while the previous head has ended.
     let is_status = text.trim_ascii_start().starts_with(b"HTTP/");
     if text.is_empty() || is_status || name_and_value(text).is_some() {
         return;
     }
-    // There is a line end behind the text, of one byte or two.
+    // After the text there is a line end of one or two bytes.
     if let [name, colon, blanks @ .., end] = line {
         (*name, *colon, *end) = (b'x', b':', b'\n');
         blanks.fill(b' ');
     }
 }
 
-/// What is wanted of a header line, without its end, if isahc can take it.
+/// Parses a header line without its end, as isahc does.
 fn name_and_value(text: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     let colon = text.iter().position(|&byte| byte == b':')?;
     let name = HeaderName::from_bytes(&text[..colon]).ok()?;
@@ -151,7 +150,7 @@ fn name_and_value(text: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     Some((name, value))
 }
 
-/// A transfer's head, and how many bytes of it have passed.
+/// The head of a transfer, and how many of its bytes were passed on.
 #[derive(Clone, Copy)]
 struct Head {
     of: usize,
@@ -161,7 +160,7 @@ struct Head {
 
 static HEADS: Mutex<VecDeque<Head>> = Mutex::new(VecDeque::new());
 
-/// Whether the head of `transfer` has ended: a line that comes now is one of a trailer.
+/// The head of `transfer` has ended: the next line belongs to a trailer.
 fn is_in_trailer(transfer: usize) -> bool {
     let is_over = |head: &Head| head.of == transfer && head.has_ended;
     lock(&HEADS).iter().any(is_over)
@@ -170,13 +169,13 @@ fn is_in_trailer(transfer: usize) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 enum Room {
     Passes,
-    /// The head goes on without that line.
+    /// This line is dropped.
     LeftOut,
     TooLarge,
 }
 
-/// Takes note of a line of the head of `transfer`, and of what is to be passed on of it. `read` bytes
-/// of heads have come up to the line's end.
+/// Accounts for a line of the head of `transfer`, of which `line` is to be passed on. `read`: bytes of all
+/// its heads up to the end of the line.
 fn room(transfer: usize, is_status: bool, read: usize, line: Option<&[u8]>) -> Room {
     let mut heads = lock(&HEADS);
     let known = heads.iter().position(|head| head.of == transfer);
@@ -189,7 +188,7 @@ fn room(transfer: usize, is_status: bool, read: usize, line: Option<&[u8]>) -> R
     });
     head.has_ended = has_ended;
     head.passed += line.filter(|_| !is_status).map_or(0, <[u8]>::len);
-    // Those of transfers that are over are the oldest.
+    // The oldest belong to transfers that have ended.
     heads.truncate(HEADS_KNOWN - 1);
     heads.push_front(head);
     match line {
@@ -200,7 +199,7 @@ fn room(transfer: usize, is_status: bool, read: usize, line: Option<&[u8]>) -> R
     }
 }
 
-/// `line` in a form that isahc takes for what it is; `None`: to be left out.
+/// Returns `line` in a form that isahc parses correctly; `None`: it is dropped.
 fn usable(is_status: bool, line: &[u8]) -> Option<Cow<'_, [u8]>> {
     if is_status {
         return Some(status_line(line));
@@ -213,7 +212,7 @@ fn usable(is_status: bool, line: &[u8]) -> Option<Cow<'_, [u8]>> {
     READ.contains(&name).then_some(Cow::Borrowed(line))
 }
 
-/// Version and code alone: `HTTP/1.1 200`.
+/// Returns version and code only: `HTTP/1.1 200`.
 fn status_line(line: &[u8]) -> Cow<'_, [u8]> {
     let line = line.trim_ascii_start();
     let mut words = line.splitn(2, |byte| byte.is_ascii_whitespace());
@@ -304,7 +303,7 @@ mod tests {
         let line = [b'x'; 1000];
         let header = |of| room(of, false, line.len(), Some(&line));
         let status = |of| room(of, true, 14, Some(b"HTTP/1.1 200\r\n"));
-        // Numbers that no transfer of another test has.
+        // Handles that no other test uses.
         let (one, two) = (1, 2);
         assert_eq!((status(one), status(two)), (Room::Passes, Room::Passes));
         for _ in 0..MAX_PASSED_ON / line.len() {
@@ -314,7 +313,7 @@ mod tests {
         assert_eq!(header(two), Room::Passes, "each has its own");
         assert_eq!((status(one), header(one)), (Room::Passes, Room::Passes));
         assert_eq!(room(one, false, 2, Some(b"\r\n")), Room::Passes);
-        // What has been read counts, whatever the line is.
+        // The bytes count even if the line is dropped.
         assert_eq!(room(one, false, MAX_READ, None), Room::LeftOut);
         assert_eq!(room(one, false, MAX_READ + 1, None), Room::TooLarge);
         assert_eq!(room(one, true, MAX_READ + 1, Some(b"")), Room::TooLarge);

@@ -1,19 +1,17 @@
-//! Answers over HTTP/2 that break its rules: fields that belong to HTTP/1.1 (`connection`,
-//! `transfer-encoding`), capitals in a name, no status, another length than announced (RFC 9113,
-//! sections 8.1.1 and 8.2), and frames that are none.
+//! HTTP/2 responses that violate the protocol: fields of HTTP/1.1 (`connection`, `transfer-encoding`), upper
+//! case in a name, a missing status, a wrong length (RFC 9113, sections 8.1.1 and 8.2), invalid frames.
 //!
-//! Upstream (libcurl 8.22, `lib/http2.c`): nghttp2 gives such a connection up, with a GOAWAY of its
-//! own and no word to its caller: it takes whatever comes after that, and no stream is closed.
-//! libcurl notices (`should_close_session`) only if it is called once more for the transfer, that is
-//! if the server sends more or closes. A server that waits makes the check take all of its time.
+//! Upstream (libcurl 8.22, `lib/http2.c`): nghttp2 gives up such a connection with a GOAWAY and does not tell
+//! its caller: it discards whatever follows, and closes no stream. libcurl notices
+//! (`should_close_session`) only when it is called again for the transfer, that is when the server sends
+//! more or closes. If the server waits, the check runs until its timeout.
 //!
-//! Here: the linker puts [`__wrap_nghttp2_session_client_new3`] between libcurl and nghttp2
-//! (`--wrap`, see `build.rs`), to have two more callbacks. One takes note of the field that nghttp2
-//! complains of, the other aborts the connection before such a GOAWAY is sent, which ends all
-//! transfers on it.
+//! Here: the linker puts [`__wrap_nghttp2_session_client_new3`] between libcurl and nghttp2 (`--wrap`, see
+//! `build.rs`), which adds two callbacks. One records the field that nghttp2 rejects; the other aborts the
+//! connection before such a GOAWAY is sent, which ends all its transfers.
 //!
-//! Tests: `check::tests::http2`. Upstream would have to look at `nghttp2_session_want_read` after it
-//! has sent, and not only before it receives.
+//! Tests: `check::tests::http2`. Upstream should check `nghttp2_session_want_read` after sending, too, and
+//! not only before receiving.
 
 use super::wire_bytes;
 use crate::http::TransferErrorKind;
@@ -25,8 +23,8 @@ use std::os::fd::RawFd;
 const GOAWAY: u8 = 7;
 const NO_ERROR: u32 = 0;
 
-/// `nghttp2_frame`, of which every kind begins with a `nghttp2_frame_hd`, up to what is wanted of
-/// a `nghttp2_goaway`.
+/// The common `nghttp2_frame_hd` at the start of every `nghttp2_frame`, and the needed fields of a
+/// `nghttp2_goaway`.
 #[repr(C)]
 struct Frame {
     _length: usize,
@@ -53,21 +51,20 @@ unsafe extern "C" {
         callback: BeforeFrameSend,
     );
     fn nghttp2_session_callbacks_set_error_callback2(callbacks: *mut c_void, callback: OnError);
-    /// libcurl's own (`lib/cfilters.c`); the second is a transfer, which no filter below that of
-    /// HTTP/2 asks for.
+    /// libcurl's own (`lib/cfilters.c`). The second argument is a transfer, which no filter below HTTP/2 uses.
     fn Curl_conn_cf_get_socket(filter: *mut c_void, data: *mut c_void) -> RawFd;
 }
 
 thread_local! {
-    /// The name of the field that nghttp2 complained of last, while it reads from a connection.
+    /// The field that nghttp2 rejected last while reading from a connection.
     static FIELD: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// What libcurl calls as `nghttp2_session_client_new3`.
+/// Replaces `nghttp2_session_client_new3` for libcurl.
 ///
 /// # Safety
 ///
-/// As for `nghttp2_session_client_new3`; `filter` is a `struct Curl_cfilter`.
+/// The same as for `nghttp2_session_client_new3`; `filter` is a `struct Curl_cfilter`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_nghttp2_session_client_new3(
     session: *mut *mut c_void,
@@ -76,8 +73,8 @@ unsafe extern "C" fn __wrap_nghttp2_session_client_new3(
     option: *const c_void,
     memory: *mut c_void,
 ) -> c_int {
-    // SAFETY: the caller's promises, passed on; libcurl sets neither the first callback, nor the
-    // second but to log.
+    // SAFETY: the caller's guarantees are passed on. libcurl does not set the first callback, and the second
+    // only for logging.
     unsafe {
         nghttp2_session_callbacks_set_before_frame_send_callback(callbacks, before_frame_send);
         nghttp2_session_callbacks_set_error_callback2(callbacks, on_error);
@@ -85,7 +82,7 @@ unsafe extern "C" fn __wrap_nghttp2_session_client_new3(
     }
 }
 
-/// A callback of nghttp2's.
+/// A callback of nghttp2.
 unsafe extern "C" fn on_error(
     _session: *mut c_void,
     _code: c_int,
@@ -93,14 +90,14 @@ unsafe extern "C" fn on_error(
     len: usize,
     _filter: *mut c_void,
 ) -> c_int {
-    // SAFETY: nghttp2 gives `len` bytes.
+    // SAFETY: nghttp2 guarantees `len` bytes.
     let text = unsafe { std::slice::from_raw_parts(text.cast(), len) };
     FIELD.set(invalid_field(&String::from_utf8_lossy(text)));
     0
 }
 
-/// `Invalid HTTP header field was received: frame type: 1, stream: 1, name: [te], value: [x]`. Of
-/// one that is left out the text begins otherwise.
+/// Parses `Invalid HTTP header field was received: frame type: 1, stream: 1, name: [te], value: [x]`. The
+/// text for ignored fields begins differently.
 fn invalid_field(text: &str) -> Option<String> {
     let (_, name) = text
         .strip_prefix("Invalid HTTP header field")?
@@ -109,16 +106,16 @@ fn invalid_field(text: &str) -> Option<String> {
     Some(name.chars().take(40).collect())
 }
 
-/// A callback of nghttp2's. libcurl's own GOAWAY, when it closes a connection, has no error.
+/// A callback of nghttp2. libcurl's own GOAWAY, when it closes a connection, has no error code.
 unsafe extern "C" fn before_frame_send(
     _session: *mut c_void,
     frame: *const Frame,
     filter: *mut c_void,
 ) -> c_int {
-    // SAFETY: nghttp2 gives a frame, whose kind says that it is a GOAWAY.
+    // SAFETY: nghttp2 passes a frame; the kind is checked before its GOAWAY fields.
     let gives_up = unsafe { (*frame).kind == GOAWAY && (*frame).error_code != NO_ERROR };
     if gives_up {
-        // SAFETY: the filter that the session was made for, which outlives it.
+        // SAFETY: the filter for which the session was created outlives it.
         let socket = unsafe { Curl_conn_cf_get_socket(filter, std::ptr::null_mut()) };
         wire_bytes::cut(socket, TransferErrorKind::BadHttp2(FIELD.take()));
     }

@@ -1,10 +1,10 @@
-//! Servers that end TCP without ending TLS first (no close_notify): they have answered all the same.
+//! Servers that close TCP without closing TLS first (no close_notify), after a complete response.
 //!
-//! libcurl's rustls backend throws away what it has read when that end comes with it
-//! (`cr_recv` in `lib/vtls/rustls.c` of 8.22 returns the error, not the bytes before it), so a good
-//! answer was told as none. The linker puts this between the two (`--wrap`, see `build.rs`): the
-//! end is an orderly one, as it is for libcurl on OpenSSL. That nothing was cut off is seen from
-//! Content-Length and chunks.
+//! Upstream: libcurl's rustls backend discards what it has read together with that end (`cr_recv` in
+//! `lib/vtls/rustls.c` of 8.22 returns the error instead of the bytes before it), so a good response is
+//! reported as none. Here: the linker puts this function between the two (`--wrap`, see `build.rs`) and
+//! makes the end an orderly one, as with libcurl on OpenSSL. Truncation is detected by Content-Length and
+//! chunks.
 //!
 //! Test: `check::tests::https::a_server_that_ends_tcp_without_ending_tls_has_answered`.
 
@@ -15,7 +15,7 @@ const OK: u32 = 7000;
 const UNEXPECTED_EOF: u32 = 7010;
 
 unsafe extern "C" {
-    /// rustls-ffi's own `rustls_connection_read`.
+    /// rustls-ffi's original `rustls_connection_read`.
     fn __real_rustls_connection_read(
         connection: *mut c_void,
         buffer: *mut u8,
@@ -24,12 +24,12 @@ unsafe extern "C" {
     ) -> u32;
 }
 
-/// What libcurl calls as `rustls_connection_read`.
+/// Replaces `rustls_connection_read` for libcurl.
 ///
 /// # Safety
 ///
-/// As for `rustls_connection_read`: a connection of rustls-ffi, `count` writable bytes at `buffer`,
-/// and a place for their number; libcurl gives all of these.
+/// The same as for `rustls_connection_read`: a connection of rustls-ffi, `count` writable bytes at `buffer`,
+/// and a place for their number, as libcurl guarantees.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_rustls_connection_read(
     connection: *mut c_void,
@@ -37,12 +37,12 @@ unsafe extern "C" fn __wrap_rustls_connection_read(
     count: usize,
     read: *mut usize,
 ) -> u32 {
-    // SAFETY: the caller's promises, passed on.
+    // SAFETY: the caller's guarantees are passed on.
     let result = unsafe { __real_rustls_connection_read(connection, buffer, count, read) };
     if result != UNEXPECTED_EOF || read.is_null() {
         return result;
     }
-    // SAFETY: not null, and the caller's to write to.
+    // SAFETY: not null, and writable for the caller.
     unsafe { *read = 0 };
     OK
 }

@@ -1,5 +1,5 @@
-//! Workarounds for one version of a dependency each; `Cargo.toml` pins those versions. A file says
-//! what upstream does, what is done about it, and which test fails when upstream changes.
+//! Workarounds, each for one version of a dependency that `Cargo.toml` pins. Each file says what upstream
+//! does, what is done about it, and which test fails when upstream changes.
 
 mod header_lines;
 mod high_descriptors;

@@ -1,14 +1,15 @@
-//! aws-lc without its table of all object identifiers: 56 KB of names that nothing asks for.
+//! Removes aws-lc's table of all object identifiers: 56 KB of names that are never looked up.
 //!
-//! Upstream: aws-lc 0.47.0 (`parse_key_type` of `crypto/evp_extra/evp_asn1.c`) looks up there (`crypto/obj/obj.c`)
-//! the identifiers of keys that are not among its usual ones: RSA keys in a form before PKCS #1, and post-quantum
-//! keys with their identifier. webpki passes on keys without it, those of ML-DSA too. By name, curves are looked up
-//! (`crypto/fipsmodule/evp/p_ec.c`) for options in text form, which aws-lc-rs doesn't give.
+//! Upstream: aws-lc 0.47.0 (`parse_key_type` of `crypto/evp_extra/evp_asn1.c`) looks up (`crypto/obj/obj.c`)
+//! the identifiers of unusual keys: RSA keys in a form before PKCS #1, and post-quantum keys with their
+//! identifier. webpki passes keys without it, those of ML-DSA too. Curves are looked up by name
+//! (`crypto/fipsmodule/evp/p_ec.c`) for options in text form, which aws-lc-rs does not use.
 //!
-//! Here: the linker puts these functions in place of the lookups (`build.rs`), which then find nothing, and leaves
-//! the table out. With another version of aws-lc their names are others: the table comes back until they follow.
+//! Here: the linker replaces the lookups by these functions (`build.rs`), which find nothing, and omits the
+//! table. Another version of aws-lc has other symbol names: the table returns until they are updated.
 //!
-//! Test: `packaging/cross/size --check` sees the table, all tests over HTTPS see keys that are read wrongly.
+//! Test: `packaging/cross/size --check` detects the table, and all tests over HTTPS detect keys that are read
+//! wrongly.
 
 use std::ffi::c_int;
 

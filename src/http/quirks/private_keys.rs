@@ -1,13 +1,15 @@
-//! aws-lc without what takes private keys, and without digests that no TLS has: 35 KB on ARMv7 that nothing asks for.
+//! Removes aws-lc's code for private keys, and digests that TLS does not use: 35 KB on ARMv7.
 //!
-//! Upstream: aws-lc 0.47.0's tables of methods name signing and the making of keys beside the verification of
-//! signatures, so the linker keeps all of it. sitemon has no certificate of its own to sign with: it verifies those of
-//! servers, and makes no keys but those of X25519, the curves of NIST and ML-KEM for key exchange, which stay.
+//! Upstream: aws-lc 0.47.0's method tables refer to signing and key generation beside the verification of
+//! signatures, so the linker keeps all of it. sitemon has no certificate of its own to sign with: it
+//! verifies those of servers, and generates keys only for key exchange by X25519, the NIST curves and
+//! ML-KEM, whose code stays.
 //!
-//! Here: the linker puts these functions in place of them (`build.rs`), which fail: 0 and NULL mean that.
-//! With another version of aws-lc their names are others: the code comes back until they follow.
+//! Here: the linker replaces the rest by these functions (`build.rs`), which fail: they return 0 or NULL.
+//! Another version of aws-lc has other symbol names: the code returns until they are updated.
 //!
-//! Test: `packaging/cross/size --check` sees the code, all tests over HTTPS see signatures that are not verified.
+//! Test: `packaging/cross/size --check` detects the code, and all tests over HTTPS detect signatures that are
+//! not verified.
 
 macro_rules! refuse {
     ($($function:ident: $name:literal)*) => {$(

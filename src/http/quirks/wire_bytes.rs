@@ -1,20 +1,20 @@
-//! Bytes that are no body: chunk extensions, padding and empty frames of HTTP/2, PINGs and GOAWAYs,
-//! TLS records without content, interim answers.
+//! Limits bytes that are not part of a body: chunk extensions, padding and empty frames of HTTP/2, PINGs and
+//! GOAWAYs, TLS records without content, interim responses.
 //!
-//! Upstream (libcurl 8.22): all of these are read for as long as the request's timeout allows, at
-//! the speed of the line: 1.3 GB in a check of 5 s on loopback. Only bodies are counted
-//! (`CURLINFO_SIZE_DOWNLOAD`), and isahc tells of a connection no more than its addresses.
+//! Upstream (libcurl 8.22): all of these are read until the request's timeout, at line speed: 1.3 GB in a
+//! check of 5 s on loopback. Only bodies are counted (`CURLINFO_SIZE_DOWNLOAD`), and isahc exposes only the
+//! addresses of a connection.
 //!
-//! Here: the linker puts these three between isahc and libcurl, and between libcurl's own files
-//! (`--wrap`, see `build.rs`): [`know`] before each event of a socket (`curl_multi_socket_action`),
-//! [`moved`] behind each `recv` (`curlx_sztouz`, by which libcurl reads its result), and [`forget`]
-//! before a socket is closed (`Curl_multi_will_close`). How much a connection has received the kernel
-//! knows (`TCP_INFO`, Linux 4.1 and later; before that there is no limit): it is asked whenever
-//! libcurl has read another 512 KiB from whatever sockets. What was read as a body, and all there
-//! was before the end of a request, doesn't count; over the limit a connection is aborted.
+//! Here: the linker puts these three functions between isahc and libcurl, and between libcurl's own files
+//! (`--wrap`, see `build.rs`): [`know`] before each event of a socket (`curl_multi_socket_action`), [`moved`]
+//! after each `recv` (`curlx_sztouz`, which converts its result), and [`forget`] before a socket is closed
+//! (`Curl_multi_will_close`). The kernel counts the bytes that a connection has received (`TCP_INFO`, since
+//! Linux 4.1; older ones have no limit): it is queried whenever libcurl has read another 512 KiB from any
+//! sockets. Bytes of a body, and all bytes before the end of a request, do not count; over the limit the
+//! connection is aborted.
 //!
-//! Tests: `check::tests::floods`, which fail when libcurl or isahc call otherwise. Upstream would
-//! have to count all bytes of a transfer, and to have a limit for them.
+//! Tests: `check::tests::floods`, which fail when libcurl or isahc call these functions differently. Upstream
+//! should count all bytes of a transfer and offer a limit for them.
 
 use crate::http::TransferErrorKind;
 use crate::lock::lock;
@@ -28,32 +28,32 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Received by one request before its body ended or was cut, the body itself not counted.
+/// Maximum bytes received for one request before its body ended or was truncated, without the body.
 const MAX_BYTES: u64 = 8 << 20;
-/// Over this a connection is followed: what is read of it as a body is excused.
+/// Bytes above which a connection is tracked: what is then read of it as a body is excused.
 const FOLLOWED_FROM: u64 = 1 << 20;
-/// Bytes read by libcurl for each look.
+/// Bytes read by libcurl between two looks.
 const LOOK_EVERY_BYTES: usize = 512 << 10;
-/// How long a connection that was cut is remembered, for the requests that end with it.
+/// How long an aborted connection is remembered, for the requests that end with it.
 const CUT_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 
 struct Connection {
     socket: RawFd,
-    /// As of the last look.
+    /// At the last look.
     received: u64,
-    /// Received, but not to be counted.
+    /// Received bytes that do not count.
     excused: u64,
-    /// Known of one that is followed.
+    /// Known if the connection is tracked.
     ends: Option<Ends>,
 }
 
-/// A connection's own address and its peer's. Its own alone soon is another connection's.
+/// A connection's local address and its peer's. The local one alone is soon reused.
 pub(in crate::http) type Ends = (SocketAddr, SocketAddr);
 
 struct Table {
     /// As many as libcurl has, so not many.
     open: Vec<Connection>,
-    /// The newest last.
+    /// Newest last.
     cut: VecDeque<Cut>,
 }
 
@@ -70,7 +70,7 @@ static TABLE: Mutex<Table> = Mutex::new(Table {
 });
 /// Bytes read by libcurl since the last look.
 static MOVED: AtomicUsize = AtomicUsize::new(0);
-/// Connections that are followed.
+/// Number of tracked connections.
 static FOLLOWED: AtomicUsize = AtomicUsize::new(0);
 
 fn table() -> MutexGuard<'static, Table> {
@@ -87,7 +87,7 @@ impl Connection {
         self.ends = ends;
     }
 
-    /// Aborts it when it is over the limit.
+    /// Aborts the connection if it is over the limit.
     fn look(&mut self, cut: &mut VecDeque<Cut>) {
         let Some(received) = received(self.socket) else {
             return;
@@ -97,19 +97,19 @@ impl Connection {
         if counted > FOLLOWED_FROM && self.ends.is_none() {
             self.follow(ends(self.socket));
         }
-        // What libcurl has not read yet may be a body.
+        // Bytes that libcurl has not read yet may belong to a body.
         if counted > MAX_BYTES && counted.saturating_sub(waiting(self.socket)) > MAX_BYTES {
             abort(self.socket, self.ends, TransferErrorKind::TooMuch, cut);
         }
     }
 }
 
-/// `count` bytes of a body were read that came by the connection between `ends`.
+/// Notes that `count` bytes of a body were read from the connection between `ends`.
 pub(in crate::http) fn read(ends: Ends, count: usize) {
     of(ends, |connection| connection.excused += count as u64);
 }
 
-/// A request on the connection between `ends` has ended.
+/// Notes the end of a request on the connection between `ends`.
 pub(in crate::http) fn ended(ends: Ends) {
     of(ends, |connection| {
         connection.excused = connection.excused.max(connection.received);
@@ -127,7 +127,7 @@ fn of(ends: Ends, act: impl FnOnce(&mut Connection)) {
     }
 }
 
-/// Why the connection between `ends` was cut here, if it was.
+/// Returns why the connection between `ends` was aborted here, if it was.
 pub(in crate::http) fn why_cut(ends: Ends) -> Option<TransferErrorKind> {
     let cut = &mut table().cut;
     cut.retain(|cut| cut.at.elapsed() < CUT_REMEMBERED_FOR);
@@ -135,7 +135,7 @@ pub(in crate::http) fn why_cut(ends: Ends) -> Option<TransferErrorKind> {
     Some(known.why.clone())
 }
 
-/// Cuts libcurl's connection at `socket`, if it is one.
+/// Aborts the connection at `socket` if it is one of libcurl's.
 #[cfg(feature = "http2")]
 pub(super) fn cut(socket: RawFd, why: TransferErrorKind) {
     if socket >= 0 {
@@ -143,7 +143,7 @@ pub(super) fn cut(socket: RawFd, why: TransferErrorKind) {
     }
 }
 
-/// libcurl has a connection at `socket`.
+/// Notes that libcurl has a connection at `socket`.
 fn know(socket: RawFd) {
     let mut table = table();
     if table.open.iter().all(|c| c.socket != socket) {
@@ -156,8 +156,8 @@ fn know(socket: RawFd) {
     }
 }
 
-/// libcurl has read `count` bytes from some socket. (Some other counts come by as well, which make
-/// for more probes only.)
+/// Notes that libcurl has read `count` bytes from a socket. (It converts some other numbers as well, which
+/// only causes more looks.)
 fn moved(count: usize) {
     if MOVED.fetch_add(count, Ordering::Relaxed) + count < LOOK_EVERY_BYTES {
         return;
@@ -169,7 +169,7 @@ fn moved(count: usize) {
     }
 }
 
-/// `socket` is about to be closed, and its number to be another's.
+/// Forgets `socket`, which is about to be closed: its number may be reused.
 fn forget(socket: RawFd) {
     let mut table = table();
     if let Some(at) = table.open.iter().position(|c| c.socket == socket) {
@@ -177,7 +177,7 @@ fn forget(socket: RawFd) {
     }
 }
 
-/// `struct tcp_info` of linux/tcp.h up to what is wanted.
+/// The start of `struct tcp_info` (linux/tcp.h).
 #[repr(C)]
 struct TcpInfo {
     _states: [u8; 8],
@@ -186,7 +186,7 @@ struct TcpInfo {
     received: u64,
 }
 
-/// Bytes that have come to a TCP socket since it was connected.
+/// Returns the bytes that a TCP socket has received since it was connected.
 fn received(socket: RawFd) -> Option<u64> {
     const { assert!(offset_of!(TcpInfo, received) == 128) };
     let mut info = TcpInfo {
@@ -196,8 +196,8 @@ fn received(socket: RawFd) -> Option<u64> {
         received: 0,
     };
     let mut size = size_of::<TcpInfo>() as libc::socklen_t;
-    // SAFETY: `size` writable bytes, of which every pattern is a value; a number that is no socket
-    // is an error.
+    // SAFETY: `size` writable bytes, for which every pattern is valid; a number that is no socket causes an
+    // error.
     let result = unsafe {
         let to = (&raw mut info).cast();
         libc::getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO, to, &mut size)
@@ -205,7 +205,7 @@ fn received(socket: RawFd) -> Option<u64> {
     (result == 0 && size as usize >= size_of::<TcpInfo>()).then_some(info.received)
 }
 
-/// Bytes that have come and are not read.
+/// Returns the received bytes that are not read yet.
 fn waiting(socket: RawFd) -> u64 {
     let mut count: libc::c_int = 0;
     // SAFETY: FIONREAD writes one int.
@@ -214,20 +214,20 @@ fn waiting(socket: RawFd) -> u64 {
 }
 
 fn ends(socket: RawFd) -> Option<Ends> {
-    // SAFETY: libcurl's, and open: it is forgotten before it is closed.
+    // SAFETY: libcurl's open socket: it is forgotten before it is closed.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
     let own = rustix::net::getsockname(socket).ok()?.try_into().ok()?;
     let peer = rustix::net::getpeername(socket).ok()??.try_into().ok()?;
     Some((own, peer))
 }
 
-/// The peer gets a reset, libcurl an error at its next read; the number stays libcurl's to close.
+/// Sends a reset to the peer; libcurl gets an error at its next read, and closes the descriptor.
 fn abort(socket: RawFd, ends: Option<Ends>, why: TransferErrorKind, cut: &mut VecDeque<Cut>) {
     cut.retain(|cut| cut.at.elapsed() < CUT_REMEMBERED_FOR);
     let at = Instant::now();
     cut.extend(ends.map(|ends| Cut { ends, at, why }));
-    // SAFETY: all zeros is a value of the type: an address of no family, which connect(2) takes for
-    // the end of a connection.
+    // SAFETY: all zeros is valid for the type: an address without a family, with which connect(2) dissolves
+    // a connection.
     let result = unsafe {
         let nowhere: libc::sockaddr = std::mem::zeroed();
         let size = size_of::<libc::sockaddr>() as libc::socklen_t;
@@ -249,11 +249,11 @@ unsafe extern "C" {
     fn __real_curlx_sztouz(size: isize, positive: *mut usize) -> bool;
 }
 
-/// What isahc calls as `curl_multi_socket_action`.
+/// Replaces `curl_multi_socket_action` for isahc.
 ///
 /// # Safety
 ///
-/// As for `curl_multi_socket_action`.
+/// The same as for `curl_multi_socket_action`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_curl_multi_socket_action(
     multi: *mut c_void,
@@ -265,30 +265,30 @@ unsafe extern "C" fn __wrap_curl_multi_socket_action(
     if socket >= 0 {
         know(socket);
     }
-    // SAFETY: the caller's promises, passed on.
+    // SAFETY: the caller's guarantees are passed on.
     unsafe { __real_curl_multi_socket_action(multi, socket, events, running) }
 }
 
-/// What libcurl calls as `Curl_multi_will_close`.
+/// Replaces `Curl_multi_will_close` for libcurl.
 ///
 /// # Safety
 ///
-/// As for `Curl_multi_will_close`.
+/// The same as for `Curl_multi_will_close`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_Curl_multi_will_close(data: *mut c_void, socket: RawFd) {
     forget(socket);
-    // SAFETY: the caller's promises, passed on.
+    // SAFETY: the caller's guarantees are passed on.
     unsafe { __real_Curl_multi_will_close(data, socket) }
 }
 
-/// What libcurl calls as `curlx_sztouz`.
+/// Replaces `curlx_sztouz` for libcurl.
 ///
 /// # Safety
 ///
-/// As for `curlx_sztouz`.
+/// The same as for `curlx_sztouz`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_curlx_sztouz(size: isize, positive: *mut usize) -> bool {
     moved(size.max(0) as usize);
-    // SAFETY: the caller's promises, passed on.
+    // SAFETY: the caller's guarantees are passed on.
     unsafe { __real_curlx_sztouz(size, positive) }
 }

@@ -1,6 +1,6 @@
-//! DNS messages (RFC 1035 section 4, EDNS of RFC 6891): a question to bytes, an answer's bytes to
-//! records. Own code, for 16 KB in the binary; the crate `simple-dns` 0.13 is 72 KB, and reads every
-//! record of all sections, so that one odd one beside the answer makes it unreadable.
+//! Encodes DNS queries and decodes responses (RFC 1035 section 4, EDNS of RFC 6891). Takes 16 KB of the
+//! binary; the crate `simple-dns` 0.13 takes 72 KB and parses all records of all sections, so that an
+//! invalid one outside the answer makes the response unreadable.
 
 mod name;
 mod record;
@@ -11,23 +11,23 @@ pub use record::{Data, Part};
 use crate::monitor::site::RecordKind;
 use std::fmt;
 
-/// Answers over UDP may be so long: what no link splits up (DNS flag day 2020).
+/// UDP payload size in bytes that no link fragments (DNS flag day 2020).
 pub const UDP: u16 = 1232;
-/// Over TCP, by its length of two bytes (RFC 1035 section 4.2.2).
+/// Maximum bytes over TCP, whose length field has two bytes (RFC 1035 section 4.2.2).
 pub const TCP: usize = 65_535;
 const HEADER: usize = 12;
 const IN: u16 = 1;
 const CNAME: u16 = 5;
 const OPT: u16 = 41;
-/// Aliases of aliases that are followed when they stand in the worst order; in their own there is
-/// no limit. As many as fit in a datagram.
+/// Maximum length of a CNAME chain whose records come in reverse order; in order there is no limit. A
+/// datagram holds no more.
 const ROUNDS: usize = 64;
 
-/// Bytes that are not what they should be.
+/// The message is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// What is asked.
+/// A DNS question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     pub id: u16,
@@ -36,8 +36,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// The message that asks it, of a server that is to find the answer elsewhere if need be.
-    /// `edns`: long answers are welcome; not every server understands that.
+    /// Encodes a recursive query. `edns` allows responses over 512 bytes; not every server supports it.
     pub fn encode(&self, edns: bool) -> Vec<u8> {
         const RECURSION_DESIRED: u16 = 1 << 8;
         let mut message = Vec::with_capacity(HEADER + 255 + 4 + 11);
@@ -51,14 +50,14 @@ impl Question {
         add(&header, self.name.wire());
         add(&[code(self.kind), IN], &[]);
         if edns {
-            // The root's name, the type, our size in place of a class; no flags, no options.
+            // The root's name, the type, our payload size as the class; no flags, no options.
             add(&[], &[0]);
             add(&[OPT, UDP, 0, 0, 0], &[]);
         }
         message
     }
 
-    /// `message` as an answer to this question. `None`: it is none.
+    /// Reads `message` as a response to this question; `None` if it is none.
     pub fn answer<'m>(&self, message: &'m [u8]) -> Option<Answer<'m>> {
         const RESPONSE: u16 = 1 << 15;
         const OPCODE: u16 = 15 << 11;
@@ -78,7 +77,7 @@ impl Question {
                     && number(message, end + 2) == Ok(IN);
                 same.then_some(end + 4)?
             }
-            // Who doesn't understand a question, or won't, may leave it out.
+            // A server that rejects the query may omit the question.
             0 if rcode.refuses() && message.len() >= HEADER => HEADER,
             _ => return None,
         };
@@ -92,28 +91,28 @@ impl Question {
     }
 }
 
-/// An answer to our question, its records not read yet.
+/// A response to our question. Its records are not parsed yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'m> {
     message: &'m [u8],
     pub rcode: Rcode,
-    /// There is more of it than fitted in.
+    /// The response was truncated.
     pub truncated: bool,
-    /// Where its records begin…
+    /// Offset of the records.
     begin: usize,
-    /// … and how many there are said to be.
+    /// Number of records in the header.
     count: u16,
 }
 
 impl<'m> Answer<'m> {
-    /// The name that `name` is an alias of in the end; itself when it is none.
+    /// Follows CNAME records from `name`, and returns `name` if it has none.
     ///
     /// # Errors
     ///
-    /// What is said to be there isn't, or can't be.
+    /// If the records are malformed.
     pub fn canonical(&self, name: &Name) -> Result<Name, Malformed> {
         let mut target = name.clone();
-        // Usually they stand in their order, and this is one round and another that finds nothing.
+        // The records are usually in order: one round follows them all, and the next one finds nothing.
         for _ in 0..ROUNDS {
             let before = target.clone();
             for entry in self.entries() {
@@ -129,7 +128,7 @@ impl<'m> Answer<'m> {
         Ok(target)
     }
 
-    /// The records of this name and kind.
+    /// Returns the records of this name and kind.
     pub fn records(
         &self,
         name: &Name,
@@ -146,7 +145,7 @@ impl<'m> Answer<'m> {
         })
     }
 
-    /// The answer section, entry by entry, until its end or the first that is malformed.
+    /// Iterates over the answer section up to the first malformed entry.
     fn entries(&self) -> impl Iterator<Item = Result<Entry<'m>, Malformed>> {
         let (message, mut at) = (self.message, Some(self.begin));
         let all = (0..self.count).map_while(move |_| {
@@ -158,7 +157,7 @@ impl<'m> Answer<'m> {
     }
 }
 
-/// A record, not read any further than where it ends.
+/// A record whose data are not parsed.
 struct Entry<'m> {
     message: &'m [u8],
     name: usize,
@@ -196,7 +195,7 @@ impl<'m> Entry<'m> {
     }
 }
 
-/// What a server says of the whole question.
+/// The response code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rcode(u16);
 
@@ -204,13 +203,13 @@ impl Rcode {
     pub const NO_ERROR: Rcode = Rcode(0);
     pub const NO_SUCH_NAME: Rcode = Rcode(3);
 
-    /// It says nothing about the name.
+    /// The server rejects the query without saying anything about the name.
     pub fn refuses(self) -> bool {
         self != Rcode::NO_ERROR && self != Rcode::NO_SUCH_NAME
     }
 }
 
-/// As `dig` shows it.
+/// As in `dig`.
 impl fmt::Display for Rcode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
@@ -226,7 +225,7 @@ impl fmt::Display for Rcode {
     }
 }
 
-/// RFC 1035 section 3.2.2, RFC 3596, RFC 2782, RFC 8659.
+/// Type codes of RFC 1035 section 3.2.2, RFC 3596, RFC 2782 and RFC 8659.
 fn code(kind: RecordKind) -> u16 {
     match kind {
         RecordKind::A => 1,
@@ -242,13 +241,13 @@ fn code(kind: RecordKind) -> u16 {
     }
 }
 
-/// The two bytes at `at`.
+/// Reads two bytes at `at`.
 fn number(message: &[u8], at: usize) -> Result<u16, Malformed> {
     let bytes = message.get(at..).and_then(|rest| rest.first_chunk());
     bytes.map(|two| u16::from_be_bytes(*two)).ok_or(Malformed)
 }
 
-/// An octet of a name or text: what isn't printable as its number, `special` with a backslash.
+/// Prints an octet: unprintable ones as `\DDD`, `special` ones with a backslash.
 fn escape(f: &mut fmt::Formatter<'_>, octet: u8, special: &[u8]) -> fmt::Result {
     match octet {
         _ if special.contains(&octet) => write!(f, "\\{}", char::from(octet)),

@@ -1,25 +1,25 @@
-//! Domain names: text, and the wire's labels with their compression (RFC 1035 sections 3.1 and 4.1.4).
+//! Domain names as text and as compressed labels on the wire (RFC 1035 sections 3.1 and 4.1.4).
 
 use super::Malformed;
 use std::fmt;
 use std::net::IpAddr;
 
-/// Of a whole name as it is sent, the root's empty label included (RFC 1035 section 2.3.4).
+/// Maximum bytes of a name on the wire, including the root's empty label (RFC 1035 section 2.3.4).
 const NAME: usize = 255;
 const LABEL: usize = 63;
-/// More pointers than a name can have labels lead nowhere.
+/// Maximum number of compression pointers: a name has no more labels.
 const POINTERS: usize = 127;
 
-/// A domain name. Equality is without regard to ASCII case (RFC 4343).
+/// A domain name. Comparison ignores ASCII case (RFC 4343).
 #[derive(Clone, Debug)]
 pub struct Name {
-    /// Labels with their lengths, uncompressed, the empty one at the end included.
+    /// Uncompressed labels with their lengths, including the empty one at the end.
     wire: Vec<u8>,
 }
 
 impl Name {
-    /// `www.example.org`, with or without the dot at the end; `.` or nothing is the root. `\.` is a
-    /// dot in a label and `\DDD` an octet (RFC 1035 section 5.1). `None`: can't be a name.
+    /// Parses `www.example.org`, with or without the final dot; `.` and the empty text are the root. `\.` is
+    /// a dot in a label, `\DDD` an octet (RFC 1035 section 5.1). `None` if it is no name.
     pub fn parse(text: &str) -> Option<Name> {
         let mut wire = Vec::with_capacity(text.len() + 2);
         let mut label = Vec::new();
@@ -46,8 +46,7 @@ impl Name {
         (wire.len() <= NAME).then_some(Name { wire })
     }
 
-    /// The name under which `address` leads back to a host (RFC 1035 section 3.5, RFC 3596 section
-    /// 2.5).
+    /// The reverse name of `address` (RFC 1035 section 3.5, RFC 3596 section 2.5).
     pub fn reverse(address: IpAddr) -> Option<Name> {
         Name::parse(&match address {
             IpAddr::V4(v4) => {
@@ -62,7 +61,7 @@ impl Name {
         })
     }
 
-    /// The name that begins at `at`, and where what follows it begins.
+    /// Reads the name at `at`, and returns the offset after it.
     pub(super) fn read(message: &[u8], at: usize) -> Result<(Name, usize), Malformed> {
         let mut wire = Vec::with_capacity(32);
         let (mut from, mut end, mut pointers) = (at, None, 0);
@@ -81,7 +80,7 @@ impl Name {
                     }
                     from += 1 + usize::from(length);
                 }
-                // RFC 6891 section 5: no other kind of label is in use.
+                // RFC 6891 section 5: no other kinds of labels are in use.
                 64..=191 => return Err(Malformed),
                 192..=255 => {
                     let low = *message.get(from + 1).ok_or(Malformed)?;
@@ -96,7 +95,7 @@ impl Name {
         }
     }
 
-    /// Where what follows the name at `at` begins. Doesn't look where pointers lead.
+    /// Returns the offset after the name at `at`, without following pointers.
     pub(super) fn skip(message: &[u8], at: usize) -> Result<usize, Malformed> {
         let mut from = at;
         loop {
@@ -127,7 +126,7 @@ fn push(wire: &mut Vec<u8>, label: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// What follows a backslash.
+/// Decodes what follows a backslash.
 pub(super) fn unescape(bytes: &[u8]) -> Option<(u8, &[u8])> {
     match bytes {
         [a, b, c, rest @ ..] if [a, b, c].iter().all(|d| d.is_ascii_digit()) => {
@@ -143,14 +142,14 @@ pub(super) fn unescape(bytes: &[u8]) -> Option<(u8, &[u8])> {
 
 impl PartialEq for Name {
     fn eq(&self, other: &Name) -> bool {
-        // The lengths are below the letters.
+        // Length bytes are below the letters.
         self.wire.eq_ignore_ascii_case(&other.wire)
     }
 }
 
 impl Eq for Name {}
 
-/// Without the dot at the end; the root is `.`.
+/// Without the final dot; the root is `.`.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.wire.as_slice();

@@ -1,5 +1,5 @@
-//! What is in a record (RFC 1035 section 3.3, RFC 3596, RFC 2782, RFC 8659), how a person reads it
-//! and whether it is what was expected.
+//! Data of records (RFC 1035 section 3.3, RFC 3596, RFC 2782, RFC 8659): decoding, formatting, and the
+//! comparison with `expect`.
 
 use super::Malformed;
 use super::name::{Name, unescape};
@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use url::Host;
 
-/// The data of one record, part by part as `dig` shows it.
+/// The data of one record, in the parts that `dig` shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Data(pub Vec<Part>);
 
@@ -19,12 +19,12 @@ pub enum Part {
     Name(Name),
     /// The name of a property (CAA).
     Tag(Vec<u8>),
-    /// Shown in quotes; of TXT its strings joined.
+    /// Shown in quotes; the strings of a TXT are joined.
     Text(Vec<u8>),
 }
 
 impl Data {
-    /// Reads `message[at..end]`, the data of a record of `kind`, to its end.
+    /// Decodes `message[at..end]` as the data of a record of `kind`.
     pub(super) fn read(
         message: &[u8],
         at: usize,
@@ -49,12 +49,11 @@ impl Data {
         (reader.at == end).then_some(Data(parts)).ok_or(Malformed)
     }
 
-    /// It is what `expected` says, which is what `dig` shows of the record, or less: an address; a
-    /// host's name, an internationalized one in either form; `10 mail.example.org` or the host
-    /// alone; a text, or its strings in quotes; `ns hostmaster serial refresh retry expire
-    /// minimum`, the first three of them, the name server or the serial alone; `0 issue
-    /// "ca.example"`, quoted or not, or the value alone; `10 5 5060 sip.example.org` or the host
-    /// alone.
+    /// Compares the record with `expected`, which is what `dig` shows of it or a part of that: an address; a
+    /// host name, an internationalized one in either form; `10 mail.example.org` or the host alone; a text,
+    /// or its quoted strings; `ns hostmaster serial refresh retry expire minimum`, the first three of these,
+    /// the name server or the serial alone; `0 issue "ca.example"`, quoted or not, or the value alone;
+    /// `10 5 5060 sip.example.org` or the host alone.
     pub fn is(&self, expected: &str) -> bool {
         let words: Vec<&str> = expected.split_ascii_whitespace().take(8).collect();
         let are = |parts: &[Part]| {
@@ -63,7 +62,7 @@ impl Data {
         };
         let all = self.0.as_slice();
         match all {
-            // Blanks are part of it.
+            // Blanks are significant in texts.
             [Part::Text(text)] => is_text(text, expected),
             [flags, tag, Part::Text(value)] => {
                 let whole = |[first, second]: &[&str; 2]| {
@@ -76,7 +75,7 @@ impl Data {
             [_ns, _hostmaster, _serial, _, _, _, _] => {
                 are(all) || are(&all[..3]) || are(&all[..1]) || are(&all[2..3])
             }
-            // What comes before a host may be left out.
+            // The numbers before a host may be omitted.
             _ => are(all) || are(&all[all.len().saturating_sub(1)..]),
         }
     }
@@ -94,7 +93,7 @@ impl Part {
     }
 }
 
-/// How a part is sent.
+/// Encoding of a part.
 #[derive(Clone, Copy)]
 enum Field {
     V4,
@@ -103,9 +102,9 @@ enum Field {
     U16,
     U32,
     Name,
-    /// A string behind its length.
+    /// A length byte and a string.
     Tag,
-    /// All that follows, as such strings.
+    /// Strings up to the end.
     Strings,
     Rest,
 }
@@ -165,8 +164,8 @@ impl<'m> Reader<'m> {
     }
 }
 
-/// `text` may be in any script; then it means what resolvers know it as (RFC 5891), or a name that
-/// is UTF-8 itself (RFC 6763 section 4.1.3).
+/// `text` may be an internationalized name (RFC 5891), or a name that is in UTF-8 itself (RFC 6763
+/// section 4.1.3).
 fn is_name(name: &Name, text: &str) -> bool {
     if Name::parse(text).as_ref() == Some(name) {
         return true;
@@ -181,19 +180,19 @@ fn is_text(text: &[u8], expected: &str) -> bool {
     text == expected.as_bytes() || unquoted(expected).is_some_and(|plain| plain == text)
 }
 
-/// Like a text, but blanks around it don't count.
+/// Compares like a text, but ignores blanks at both ends.
 fn is_value(value: &[u8], expected: &str) -> bool {
     is_text(value, expected) || value == expected.trim_ascii().as_bytes()
 }
 
-/// What follows the first word and a blank.
+/// Returns what follows the first word and a blank.
 fn after_word(text: &str) -> &str {
     let text = text.trim_ascii_start();
     let end = text.split_once(|c: char| c.is_ascii_whitespace());
     end.map_or("", |(_, after)| after)
 }
 
-/// The strings of `"one " "two"` joined (RFC 1035 section 5.1); `None`: it isn't written so.
+/// Joins the strings of `"one " "two"` (RFC 1035 section 5.1); `None` for another notation.
 fn unquoted(text: &str) -> Option<Vec<u8>> {
     let mut joined = Vec::with_capacity(text.len());
     let mut rest = text.trim_ascii().as_bytes();
@@ -219,7 +218,7 @@ fn unquoted(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// `10 mail.example.org`; what is text stands in quotes.
+/// `10 mail.example.org`; texts are quoted.
 impl fmt::Display for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, part) in self.0.iter().enumerate() {
@@ -295,7 +294,7 @@ mod tests {
             let data = read(kind, bytes).unwrap_or_else(|_| panic!("{shown}"));
             assert_eq!(data.to_string(), shown);
             for end in 1..bytes.len() {
-                // A shorter text is a text still.
+                // A truncated text is still a text.
                 if !matches!(kind, K::Txt | K::Caa) {
                     assert_eq!(
                         read(kind, &bytes[..end]),

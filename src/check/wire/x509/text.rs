@@ -1,24 +1,24 @@
-//! Strings of certificates, made safe to show: they are the certificate's maker's own words.
+//! Decodes strings of certificates and makes them safe to show: certificates may come from anyone.
 
 use super::super::der::Element;
 use crate::monitor::site::printable;
 
-/// Longer ones are cut.
+/// Maximum number of characters; longer strings are truncated.
 const LENGTH: usize = 100;
 
-/// A DirectoryString (RFC 5280 section 4.1.2.4) or one of its older kin; `None` when nothing of it
+/// Decodes a DirectoryString (RFC 5280 section 4.1.2.4) or an older string type; `None` if nothing of it
 /// can be shown.
 pub(super) fn text(string: Element<'_>) -> Option<String> {
     let bytes = string.body;
     match string.tag {
         // NumericString, PrintableString, IA5String, VisibleString.
         0x12 | 0x13 | 0x16 | 0x1a => ascii(bytes),
-        // UTF8String; no more of it is looked at than could be shown.
+        // UTF8String. Only as many bytes as can be shown are read.
         0x0c => {
             let most = bytes.len().min(4 * 4 * LENGTH);
             shown(String::from_utf8_lossy(&bytes[..most]).chars())
         }
-        // TeletexString: Latin 1 is what it is used for.
+        // TeletexString: in practice Latin-1.
         0x14 => shown(bytes.iter().copied().map(char::from)),
         // BMPString.
         0x1e => {
@@ -52,10 +52,10 @@ fn pairs(bytes: &[u8]) -> impl Iterator<Item = u16> {
     pairs.map(|pair| pair.iter().fold(0, |sum, &b| sum << 8 | u16::from(b)))
 }
 
-/// On one line, without what steers a terminal or the direction of writing; `None` when nothing is
-/// left.
+/// Puts the text on one line, without control characters and those that change the direction of
+/// writing; `None` if nothing is left.
 fn shown(chars: impl Iterator<Item = char>) -> Option<String> {
-    // What is not shown doesn't count, but is not read without end.
+    // Omitted characters do not count, but how many are read is bounded.
     let text: String = chars.take(4 * LENGTH).collect();
     let text = printable::line(text.trim(), LENGTH);
     let text = text.trim();
