@@ -1,5 +1,5 @@
-//! `sitemon push`: a job reports, or is run and reported on. Whatever is wrong with the configuration or the agent,
-//! the job runs, and ends with its own exit code.
+//! `sitemon push`: reports on a job, or runs it and reports its result. The job runs and its exit
+//! code is returned even if the configuration is wrong or the agent doesn't run.
 
 mod command;
 
@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the packages have them: a user who may not read the configuration may report all the same.
+/// Paths of the packages, for users who may report but not read the configuration.
 const PACKAGED: [&str; 2] = ["/run/sitemon/push.sock", "/var/lib/sitemon-spool"];
-/// What a shell says of a command that is not there, or is there and cannot be run.
+/// Exit codes by which shells report that a command doesn't exist or can't be executed.
 const NOT_FOUND: i32 = 127;
 const NOT_EXECUTABLE: i32 = 126;
 
@@ -41,7 +41,7 @@ pub fn push(config: &Path, options: &Push) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs the command and reports: its exit code.
+/// Runs the command, reports its start and end, and returns its exit code.
 fn run(
     reporter: &Reporter,
     message: &str,
@@ -50,7 +50,7 @@ fn run(
     args: &[OsString],
 ) -> i32 {
     let (began, at) = (Instant::now(), now());
-    // Its end is later, whatever the clock says.
+    // The end must be later than the start even if the clock was set back.
     let ended_at = || now().max(at + 1);
     let report = |code: i32, printed: &str| Report {
         code: Some(code),
@@ -83,9 +83,9 @@ fn run(
         }
     };
     let ended = thread::scope(|scope| {
-        // An agent that does not answer holds nothing up.
+        // In parallel, because an agent that doesn't respond must not delay the command.
         let start = reporter.report(ReportKind::Start, at, message);
-        // What is wrong is said once, at the end.
+        // Errors are ignored here because the report of the end shows them.
         scope.spawn(move || drop(reporter.tell(&start)));
         running.wait()
     });
@@ -98,7 +98,7 @@ fn run(
     }
 }
 
-/// Reports of one site on their way.
+/// Sends the reports of one site.
 struct Reporter {
     site: String,
     paths: PushPaths,
@@ -119,7 +119,8 @@ impl Reporter {
             }
             paths
         });
-        // A report by another way than the file's may be for another agent.
+        // The options may lead to an agent with another configuration, so the known sites don't
+        // apply.
         if options.socket.is_some() || options.spool.is_some() {
             paths.sites = None;
         }
@@ -143,7 +144,7 @@ impl Reporter {
         }
     }
 
-    /// Hands the report to the agent, or keeps it for its next start: why.
+    /// Sends the report to the agent, or else keeps it for the agent's next start and returns why.
     fn tell(&self, report: &Report) -> Result<Option<String>, Failure> {
         let (socket, dir) = (&self.paths.socket, &self.paths.spool);
         let sent = client::send(socket, report);
@@ -189,7 +190,8 @@ impl Reporter {
                 "{why}; the report cannot be kept in {shown} either: {reason}"
             )));
         }
-        // One that has started meanwhile may have read what was kept before.
+        // An agent that has started since the first attempt may have read the spool before the
+        // report was kept.
         if no_agent && let Ok(Reply::Answer(ReportAnswer::Saved)) = client::send(socket, report) {
             spool::forget(dir, report);
             return Ok(None);
@@ -208,7 +210,7 @@ impl Reporter {
     }
 }
 
-/// In ms since 1970.
+/// Returns milliseconds since 1970.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     i64::try_from(since.unwrap_or(Duration::ZERO).as_millis()).unwrap_or(0)
