@@ -166,7 +166,7 @@ fn hangs() -> io::Error {
 struct Job {
     path: PathBuf,
     since: Instant,
-    /// A later job for the same path has ended: the path no longer hangs because of this one.
+    /// A later job for the same path has ended, so this one no longer shows that the path hangs.
     outdated: bool,
 }
 

@@ -40,7 +40,7 @@ pub fn equal(secret: &str, given: &str) -> bool {
 }
 
 /// Minimum length in bytes of a part of a secret that is scrubbed: the second part of a token, or
-/// the begin of a truncated secret.
+/// the start of a truncated secret.
 const PART: usize = 6;
 
 /// Replaces each occurrence of `secret` in `text` by `***`. Also finds it percent-encoded partly,

@@ -485,7 +485,7 @@ fn what_is_not_there_is_in_no_legend() {
             [Ink::Up, Ink::Slow, Ink::Down, Ink::Unwatched].map(|ink| count(&picture, ink) > 0);
         assert_eq!(there, inks, "{name}");
     }
-    // Each minute has one response time.
+    // A part of an hour has one response time, so its median and 95th percentile are the same.
     assert_eq!(count(&named("hour"), Ink::Tail), 0);
     assert!(count(&named("flat"), Ink::Tail) > 0);
 }

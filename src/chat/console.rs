@@ -17,7 +17,7 @@ use std::rc::Rc;
 /// Maximum length of a line in bytes. Longer lines are truncated.
 const LONGEST_LINE: usize = 4096;
 const PROMPT: &str = "> ";
-/// Moves to the begin of the line and clears it (ECMA-48, EL).
+/// Moves to the start of the line and clears it (ECMA-48, EL).
 const CLEAR: &str = "\r\x1b[K";
 
 /// Sends each line of stdin to `events` as a command from chat [`CONSOLE`], and an empty line as an

@@ -12,7 +12,7 @@ use std::time::Duration;
 const MAX_UPDATES: u32 = 100;
 /// Telegram's limit of the long-poll time.
 const LONGEST_POLL: Duration = Duration::from_secs(50);
-/// Minimum time between the begins of two polls, if the first one brings no new updates.
+/// Minimum time between the starts of two polls, if the first one brings no new updates.
 const LEAST_INTERVAL: Duration = Duration::from_millis(500);
 /// If the backlog was last empty this long ago, the next poll has a timeout of 0. It fetches what
 /// is already there, so that the updates of the following one are known to be newer.

@@ -503,7 +503,7 @@ fn an_update_knows_how_long_it_may_have_waited() {
         driver.took = Duration::from_millis(10);
         let third = driver.answer(200, &result(&[update(102)]));
         assert_eq!(waited(&third), Duration::from_millis(10));
-        // After an outage, updates may be as old as its begin.
+        // After an outage, updates may be as old as its start.
         driver.now += Duration::from_secs(1200);
         driver.drains(103, 100);
         let fourth = driver.answer(200, &result(&[update(103)]));
@@ -548,7 +548,7 @@ fn no_more_updates_are_taken_than_were_asked_for() {
         assert_eq!(taken(step), (from..from + 100).collect::<Vec<_>>());
         driver.polls(from + 100, 100);
     }
-    // One by one.
+    // After an unreadable response, the poller asks for one update at a time.
     driver.answer(200, r#"{"ok":true,"result":[{"update_id":1300,"#);
     driver.polls(1300, 1);
     let step = driver.answer(200, &updates(1300..6000));

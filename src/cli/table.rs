@@ -32,7 +32,7 @@ pub struct Status {
     pub running: bool,
 }
 
-/// Whether stdout takes colour: <https://no-color.org>.
+/// Returns whether stdout may be coloured (<https://no-color.org>).
 pub fn coloured() -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     set("NO_COLOR").is_none()
