@@ -1,5 +1,5 @@
-//! The clocks of the process and the local time zone. Everything reads the time from a [`Clock`], so
-//! that a test can set it.
+//! The clocks of the process and the local time zone. All code reads the time from a [`Clock`], so
+//! that tests can set it.
 
 use crate::files;
 use crate::monitor;
@@ -21,36 +21,36 @@ pub const BUILT: i64 = match i64::from_str_radix(env!("SITEMON_BUILT"), 10) {
     Err(_) => panic!("SITEMON_BUILT is not a number"),
 };
 
-/// In bytes; of the system's zones the largest are about 4 KB.
+/// Maximum size of a zone file in bytes. The largest ones of a system have about 4 KB.
 const MAX_ZONE_FILE: u64 = 256 * 1024;
-/// The zone is looked up anew this often, in seconds. Offsets change on multiples of it.
+/// Interval in seconds at which the zone is looked up again. Offsets change at multiples of it.
 const LOOK_EVERY: i64 = 300;
 
-/// What the monitor makes of the wall clock.
+/// Values of `Inner::judged`: the monitor's judgement of the wall clock.
 const UNJUDGED: u8 = 0;
 const BELIEVED: u8 = 1;
 const DOUBTED: u8 = 2;
 
-/// Cheap to clone; all clones are the same clock.
+/// The clocks. Cheap to clone; all clones share their state.
 #[derive(Clone)]
 pub struct Clock(Arc<Inner>);
 
 struct Inner {
     started: Instant,
-    /// Unix seconds.
+    /// Returns Unix seconds.
     wall: Box<dyn Fn() -> i64 + Send + Sync>,
     judged: AtomicU8,
     zone: Mutex<Known>,
 }
 
-/// What is known of the local time zone.
+/// The local time zone, as it was looked up last.
 struct Known {
-    /// `timezone` of the configuration.
+    /// The configuration's `timezone`.
     wanted: Option<String>,
-    /// The stretch of [`LOOK_EVERY`] of wall time that `zone` was looked up in.
+    /// Number of the [`LOOK_EVERY`] interval in which `zone` was looked up.
     stretch: Option<i64>,
     zone: Zone,
-    /// An unknown zone has been logged.
+    /// Whether the unknown zone was logged.
     told: bool,
 }
 
@@ -66,12 +66,12 @@ impl Known {
 }
 
 impl Clock {
-    /// The clocks of the system. Uptime is counted from now on.
+    /// Returns the system's clocks. Uptime starts at 0 now.
     pub fn system() -> Clock {
         Clock::new(system_wall)
     }
 
-    /// A wall clock that shows what `wall` says.
+    /// Returns a clock whose wall time is the result of `wall`.
     #[cfg(test)]
     pub(crate) fn showing(wall: impl Fn() -> i64 + Send + Sync + 'static) -> Clock {
         Clock::new(wall)
@@ -86,12 +86,12 @@ impl Clock {
         }))
     }
 
-    /// Both clocks.
+    /// Returns the current time of both clocks.
     pub fn now(&self) -> Now {
         self.at(Instant::now())
     }
 
-    /// Both clocks for something that happened at `instant`, a moment ago.
+    /// Returns the time of both clocks for an event that happened at `instant`, shortly before.
     pub fn at(&self, instant: Instant) -> Now {
         let wall = self.wall();
         Now {
@@ -101,18 +101,18 @@ impl Clock {
         }
     }
 
-    /// The point in time at which the uptime is `uptime`.
+    /// Returns the instant at which the uptime is `uptime`.
     pub fn instant(&self, uptime: Duration) -> Instant {
         self.0.started + uptime
     }
 
-    /// Unix seconds.
+    /// Returns Unix seconds.
     pub fn wall(&self) -> i64 {
         (self.0.wall)()
     }
 
-    /// The wall clock cannot be trusted with a certificate's dates otherwise. One that no monitor has
-    /// judged is believed when it shows a likely time.
+    /// Returns whether the wall clock is reliable enough to judge the dates of certificates. If no
+    /// monitor has judged it yet, a plausible time suffices.
     pub fn is_believed(&self) -> bool {
         match self.0.judged.load(Ordering::Relaxed) {
             UNJUDGED => monitor::time::wall_clock::plausible(self.wall(), BUILT),
@@ -120,13 +120,13 @@ impl Clock {
         }
     }
 
-    /// What the monitor makes of the wall clock: it knows what the state has seen.
+    /// Stores the monitor's judgement of the wall clock, which takes the saved state into account.
     pub fn judge(&self, believed: bool) {
         let judged = if believed { BELIEVED } else { DOUBTED };
         self.0.judged.store(judged, Ordering::Relaxed);
     }
 
-    /// Goes by `timezone` of the configuration from now on; `None`: by what the system says.
+    /// Uses the configuration's `timezone` from now on, or the system's zone if it is `None`.
     pub fn use_zone(&self, wanted: Option<String>) {
         *self.known() = Known::new(wanted);
     }
@@ -135,7 +135,7 @@ impl Clock {
         self.0.zone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Local time around `wall`.
+    /// Returns the local time zone around `wall`.
     fn zone(&self, wall: i64) -> Zone {
         let mut known = self.known();
         let stretch = wall.div_euclid(LOOK_EVERY);
@@ -161,12 +161,11 @@ impl Clock {
     }
 }
 
-/// Whether `timezone` of the configuration can be known on this system; if not, what to do about
-/// it, as what follows the key's name in a message.
+/// Checks that the configuration's `timezone` is known on this system.
 ///
 /// # Errors
 ///
-/// The zone is unknown.
+/// Says what to do about an unknown zone; the text follows the key's name in a message.
 pub fn check_zone(name: &str) -> Result<(), String> {
     let files = Files::system();
     match files.named(name) {
@@ -175,9 +174,9 @@ pub fn check_zone(name: &str) -> Result<(), String> {
     }
 }
 
-/// The zone around `wall`, in Unix seconds, as the core knows one.
+/// Converts the zone around `wall` (Unix seconds) to the core's type.
 fn around(zone: &TimeZone, wall: i64) -> Zone {
-    /// Changes of a zone that leave the offset as it is.
+    /// Maximum number of transitions that are skipped because they don't change the offset.
     const RENAMINGS: usize = 8;
     let Ok(at) = Timestamp::from_second(wall) else {
         return Zone::UTC;
@@ -188,7 +187,7 @@ fn around(zone: &TimeZone, wall: i64) -> Zone {
         let second = Timestamp::from_second(at.as_second() - 1);
         second.map_or(offset, offset_at)
     };
-    // The change at this very second is behind us, so it is looked for from the next one.
+    // A transition at this very second counts as a past one: hence the search from the next second.
     let next_second = Timestamp::from_second(wall.saturating_add(1)).unwrap_or(at);
     let before = zone.preceding(next_second).take(RENAMINGS);
     let mut before = before.map(|t| (t.timestamp().as_second(), just_before(t.timestamp())));
@@ -201,13 +200,13 @@ fn around(zone: &TimeZone, wall: i64) -> Zone {
     }
 }
 
-/// Whether the kernel says that something keeps its clock right (adjtimex(2): not `TIME_ERROR`, not
-/// `STA_UNSYNC`); `None`: it doesn't tell us. A sandbox may refuse the question (EPERM, ENOSYS).
+/// Returns whether the kernel regards its clock as synchronised (adjtimex(2): neither `TIME_ERROR`
+/// nor `STA_UNSYNC`). Returns `None` if a sandbox refuses the call (EPERM, ENOSYS).
 pub fn kernel_synchronised() -> Option<bool> {
-    // libc's and the kernel's idea of the time fields' width may differ: room for either.
+    // libc and the kernel may disagree about the width of the time fields: room for either.
     let mut told: [MaybeUninit<libc::timex>; 2] = [MaybeUninit::zeroed(), MaybeUninit::zeroed()];
-    // SAFETY: all zeroes is a `timex` that asks (`modes` 0) and sets nothing; it outlives the call,
-    // which writes no more than one, of one layout or the other.
+    // SAFETY: an all-zero `timex` is a query (`modes` 0). It outlives the call, which writes at
+    // most one `timex` of either layout.
     let (state, status) = unsafe {
         let state = libc::adjtimex(told[0].as_mut_ptr());
         (state, (*told[0].as_ptr()).status)
@@ -220,9 +219,9 @@ fn system_wall() -> i64 {
     since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// Where a system says which zone it is in, and what it knows of zones (tzset(3), tzfile(5)).
+/// Files that say which zone the system is in, and the zones that it knows (tzset(3), tzfile(5)).
 struct Files {
-    /// OpenWrt's `/etc/TZ`: the value of `TZ` for all.
+    /// OpenWrt's `/etc/TZ`, which contains a value for `TZ`.
     tz: PathBuf,
     localtime: PathBuf,
     zoneinfo: PathBuf,
@@ -237,8 +236,8 @@ impl Files {
         }
     }
 
-    /// The zone that `TZ` names, else `/etc/TZ`, else `/etc/localtime`; a system that says nothing
-    /// means UTC. An error is a sentence about a zone that cannot be known.
+    /// Returns the zone of `TZ`, else of `/etc/TZ`, else of `/etc/localtime`, else UTC. The error
+    /// is a sentence about an unknown zone.
     fn zone(&self, variable: Option<OsString>) -> Result<TimeZone, String> {
         if let Some(value) = variable {
             let value = value.to_string_lossy();
@@ -267,7 +266,7 @@ impl Files {
         })
     }
 
-    /// What to say of a zone that is not known, behind its key's name.
+    /// Returns the message about an unknown zone, which follows the key's name.
     fn unknown(&self, name: &str) -> String {
         let shown: String = name.chars().take(64).collect();
         if self.zoneinfo.is_dir() {
@@ -284,14 +283,14 @@ impl Files {
         )
     }
 
-    /// `Europe/Berlin`, `CET-1CEST,M3.5.0,M10.5.0/3` or `/path/to/a/file`, all with or without a
-    /// colon in front.
+    /// Looks up a value such as `Europe/Berlin`, `CET-1CEST,M3.5.0,M10.5.0/3` or `/path/to/a/file`,
+    /// each with or without a leading colon.
     fn named(&self, value: &str) -> Option<TimeZone> {
         let name = value.strip_prefix(':').unwrap_or(value);
         if ["", "UTC", "GMT"].contains(&name) {
             return Some(TimeZone::UTC);
         }
-        // `..` leads nowhere a zone would be. An absolute path replaces the directory.
+        // `..` could leave the directory. An absolute path replaces it.
         let within = !name.split('/').any(|part| part == "..");
         within
             .then(|| compiled(&self.zoneinfo.join(name)))
@@ -300,21 +299,20 @@ impl Files {
     }
 }
 
-/// Reads a compiled zone.
+/// Reads a compiled zone file.
 fn compiled(path: &Path) -> Option<TimeZone> {
     let bytes = files::read(path, MAX_ZONE_FILE).ok()?;
     TimeZone::tzif("local", &bytes).ok()
 }
 
-/// The processor's time that this thread has had: unlike time on a clock, a test can bound it on a busy
-/// machine.
+/// Returns the CPU time of this thread. Unlike elapsed time, tests can limit it on a busy machine.
 #[cfg(test)]
 pub fn thread_cpu() -> std::time::Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: a place for the time, which lives until the call has ended.
+    // SAFETY: `time` receives the result and outlives the call.
     let got = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     assert_eq!(got, 0);
     std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -338,7 +336,7 @@ mod tests {
         }
     }
 
-    /// A compiled zone (RFC 9636) that is `hours` ahead of UTC.
+    /// Returns a compiled zone (RFC 9636) that is `hours` ahead of UTC.
     fn tzif(hours: u8) -> Vec<u8> {
         let mut bytes = Vec::new();
         for _ in 0..2 {

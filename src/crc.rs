@@ -1,12 +1,13 @@
-//! CRC-32 (IEEE 802.3), as PNG (annex D), gzip (RFC 1952, section 8) and our own files use it. The
-//! crate crc32fast would take 17 KB of an ARMv7 binary, for its table.
+//! CRC-32 (IEEE 802.3) as used by PNG (annex D), gzip (RFC 1952, section 8) and our own files. The
+//! crate crc32fast would add 17 KB to an ARMv7 binary for its table.
 
-/// Four bits at a time: a larger table would be more than what it is for.
+/// Processes four bits at a time, because a larger table would take more than the code that uses
+/// it.
 const TABLE: [u32; 16] = {
     let mut table = [0; 16];
     let mut i = 0;
     while i < 64 {
-        // Each of the four bits of an entry in turn.
+        // Each run of the loop shifts one of the four bits of an entry.
         let entry: u32 = if i % 4 == 0 {
             i as u32 / 4
         } else {
@@ -18,7 +19,7 @@ const TABLE: [u32; 16] = {
     table
 };
 
-/// The sum of what has been added so far.
+/// The checksum of the bytes that were added so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Crc(u32);
 

@@ -1,9 +1,10 @@
-//! Files that users name: regular ones only, up to a size, within a time.
+//! Reads files whose paths users give: only regular files, up to a maximum size, within a timeout.
 //!
-//! A name may lead to a FIFO that nothing writes to, to a device, or to a network file system whose
-//! server is gone; then open(2), read(2) or even stat(2) waits for ever, and nothing interrupts it.
-//! So such files are read by a helper thread. When it doesn't answer in time it is left behind, and
-//! another one is seldom started for the same path, which may lead elsewhere meanwhile.
+//! A path may lead to a FIFO without a writer, to a device, or to a network file system whose
+//! server is down; then open(2), read(2) or even stat(2) blocks for ever and can't be interrupted.
+//! Such files are therefore read on a helper thread. A thread that exceeds the timeout is
+//! abandoned, and another one for the same path is started only after a pause, because the path may
+//! lead elsewhere by then.
 
 use crate::offload::{job, spawn};
 use std::fs::{File, FileType, Metadata, OpenOptions};
@@ -14,16 +15,16 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A file that hasn't been read after this hangs.
+/// Timeout of reading a file.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
-/// In bytes: a system's file of trusted roots has some 220,000.
+/// Maximum size of a bundle of trusted roots in bytes; that of a distribution has about 220,000.
 pub const LARGEST_BUNDLE: u64 = 4 << 20;
-/// Helper threads at once, those that hang included …
+/// Maximum number of helper threads, including abandoned ones.
 const MAX_THREADS: usize = 32;
-/// … and of those for one path.
+/// Maximum number of helper threads for one path.
 const MOST_EACH: usize = 8;
 
-/// After so many helpers that hang, what must pass before the next one is tried.
+/// Returns the pause before the next attempt when `hanging` threads of the path hang.
 fn pause(hanging: usize) -> Duration {
     Duration::from_secs(match hanging {
         1 => 10,
@@ -36,28 +37,29 @@ fn pause(hanging: usize) -> Duration {
 ///
 /// # Errors
 ///
-/// It can't be read, is larger, is no regular file, or hangs (`TimedOut`).
+/// Returns an error if the file can't be read, is larger, isn't a regular file, or hangs
+/// (`TimedOut`).
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let owned = path.to_owned();
     within(path, READ_TIMEOUT, move || read_now(&owned, limit))
 }
 
-/// [`read`] on this thread, for files of the system itself: it waits for no FIFO, but for a file
-/// system that hangs.
+/// Like [`read`], but on this thread, for files of the system itself. Doesn't block on a FIFO, but
+/// does on a file system that hangs.
 ///
 /// # Errors
 ///
-/// As of [`read`], but for `TimedOut`.
+/// As for [`read`], except `TimedOut`.
 pub fn read_now(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, _) = open(path, limit)?;
     bounded(file, limit)
 }
 
-/// Everything up to the end of `file`.
+/// Reads `file` to its end.
 ///
 /// # Errors
 ///
-/// It can't be read, or there are more than `limit` bytes.
+/// Returns an error if it can't be read or has more than `limit` bytes.
 pub fn bounded(file: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
@@ -67,19 +69,19 @@ pub fn bounded(file: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens a regular file of at most `limit` bytes, following symbolic links. Blocks when the file
+/// Opens a regular file of at most `limit` bytes and follows symbolic links. Blocks if the file
 /// system does.
 ///
 /// # Errors
 ///
-/// As of [`read`], but for `TimedOut`.
+/// As for [`read`], except `TimedOut`.
 pub fn open(path: &Path, limit: u64) -> io::Result<(File, Metadata)> {
-    // First: a device may do something when it is opened.
+    // Checked before opening because opening a device may have side effects.
     regular(&std::fs::metadata(path)?)?;
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
     let file = match options.open(path) {
-        // Another process has a lease of it, which it is now asked to give up (fcntl(2)).
+        // Another process holds a lease on the file and is now asked to release it (fcntl(2)).
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => File::open(path)?,
         opened => opened?,
     };
@@ -91,9 +93,11 @@ pub fn open(path: &Path, limit: u64) -> io::Result<(File, Metadata)> {
     }
 }
 
+/// Accepts only regular files.
+///
 /// # Errors
 ///
-/// It is something else than a regular file: the sentence goes on behind the path and a colon.
+/// Says what `found` is instead; the text completes a sentence after the path and a colon.
 pub fn regular(found: &Metadata) -> io::Result<()> {
     match found {
         found if found.is_file() => Ok(()),
@@ -105,7 +109,7 @@ pub fn regular(found: &Metadata) -> io::Result<()> {
     }
 }
 
-/// `a directory`, `a named pipe`.
+/// Returns the kind with its article, such as `a directory` or `a named pipe`.
 pub fn kind(found: FileType) -> &'static str {
     match found {
         kind if kind.is_file() => "a regular file",
@@ -125,13 +129,13 @@ fn too_large(limit: u64) -> io::Error {
     io::Error::other(format!("it is larger than {size}"))
 }
 
-/// Runs `work` with what `path` leads to on a helper thread, and waits for it at most `patience`.
-/// What hangs is left behind, and ends whenever it can.
+/// Runs `work`, which accesses `path`, on a helper thread and waits at most `patience` for it. A
+/// thread that hangs is abandoned and ends when it can.
 ///
 /// # Errors
 ///
-/// Those of `work`; `TimedOut` when it doesn't answer, or at once when earlier work with this path
-/// doesn't.
+/// Returns the error of `work`, or `TimedOut` if it takes too long. Returns `TimedOut` at once if
+/// earlier work with this path still hangs.
 pub fn within<T: Send + 'static>(
     path: &Path,
     patience: Duration,
@@ -142,7 +146,7 @@ pub fn within<T: Send + 'static>(
     let (done, ended) = sync_channel::<()>(0);
     let (job, result) = job(move || {
         let found = work();
-        // Before the result is known: the next one may come at once.
+        // Before the result is passed on, because the caller may start the next job at once.
         drop(turn);
         found
     });
@@ -158,11 +162,11 @@ fn hangs() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
-/// A helper thread at work.
+/// A running helper thread.
 struct Job {
     path: PathBuf,
     since: Instant,
-    /// Later work with the same path has ended: that this one hangs says nothing any more.
+    /// A later job for the same path has ended, so this one no longer shows that the path hangs.
     outdated: bool,
 }
 
@@ -173,7 +177,7 @@ fn jobs() -> MutexGuard<'static, Vec<Job>> {
     JOBS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The right to have a helper thread for one path, as long as it lives.
+/// A permit to run a helper thread for one path; released when dropped.
 struct Turn {
     path: PathBuf,
     since: Instant,
@@ -238,7 +242,8 @@ pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
-    /// Not by a program: a process between fork and exec holds the locks of other tests.
+    /// Calls mkfifo(3) because a child process would inherit the file locks of other tests between
+    /// fork and exec.
     pub(crate) fn fifo(path: &Path) {
         let path = CString::new(path.as_os_str().as_bytes()).expect("a path");
         // SAFETY: reads a text that ends with a NUL (mkfifo(3)).
@@ -256,7 +261,7 @@ pub(crate) mod tests {
         let (data, file) = (dir.path().join("..data"), dir.path().join("ca.pem"));
         fs::create_dir(dir.path().join("v1")).expect("a directory");
         fs::write(dir.path().join("v1/ca.pem"), "text").expect("written");
-        // As Kubernetes mounts its secrets.
+        // Kubernetes mounts its secrets like this.
         symlink("v1", &data).expect("a link");
         symlink("..data/ca.pem", &file).expect("a link");
         assert_eq!(read(&file, 4).expect("readable"), b"text");
@@ -299,7 +304,7 @@ pub(crate) mod tests {
         };
         let hung = within(path, patience, hang).expect_err("it hangs");
         assert_eq!(hung.kind(), io::ErrorKind::TimedOut);
-        // Its thread may come late.
+        // The thread may start late.
         while begun.load(Ordering::SeqCst) == 0 {
             thread::sleep(Duration::from_millis(1));
         }
@@ -315,7 +320,7 @@ pub(crate) mod tests {
         let other = within(Path::new("/nowhere/else"), READ_TIMEOUT, || Ok(1));
         assert_eq!(other.expect("another file is not held up"), 1);
         drop(end);
-        // Waits for the end of the first.
+        // Waits until the first job has ended.
         let again = within(path, Duration::from_secs(60), || Ok(2));
         assert_eq!(again.expect("it has ended"), 2);
     }

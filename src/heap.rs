@@ -1,19 +1,19 @@
-//! The heap of the process: small blocks are dlmalloc's, large ones the kernel's.
+//! The allocator of the process: small blocks are from dlmalloc, large ones from the kernel.
 //!
-//! dlmalloc joins what is free: what was needed once (a configuration that is read, a snapshot that
-//! is compared) leaves no holes that nothing else fits into. With a thousand sites the process is a
-//! third smaller than with the allocator of a static binary. It keeps what it once had, though, so
-//! that a file that is read whole, or written, would stay in memory: such blocks go back to the
-//! kernel as soon as they are free.
+//! dlmalloc joins free blocks, so that memory that was needed once (for reading a configuration,
+//! comparing a snapshot) leaves no fragments. With a thousand sites the process is a third smaller
+//! than with the allocator of a static binary. But dlmalloc doesn't return memory to the kernel; a
+//! file that is read as a whole would occupy it for ever. Large blocks are therefore mapped one by
+//! one and unmapped as soon as they are free.
 
 use dlmalloc::GlobalDlmalloc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::null_mut;
 
-/// Blocks of this size, in bytes, are mapped one by one. (The C library's threshold for that may
-/// rise with what has been freed.)
+/// Minimum size in bytes of a block that is mapped on its own. (The C library raises its own
+/// threshold when such blocks are freed.)
 const LARGE: usize = 64 << 10;
-/// The smallest page there is; all mappings are so aligned.
+/// Minimum page size in bytes, and so the alignment of all mappings.
 const PAGE: usize = 4096;
 
 /// The global allocator.
@@ -23,13 +23,13 @@ fn is_large(size: usize, align: usize) -> bool {
     size >= LARGE && align <= PAGE
 }
 
-/// A block of zeros from the kernel; null if it has none.
+/// Maps a block of zeros; null if the kernel refuses.
 fn map(size: usize) -> *mut u8 {
     let (access, kind) = (
         libc::PROT_READ | libc::PROT_WRITE,
         libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
     );
-    // SAFETY: a new mapping, wherever there is room.
+    // SAFETY: a new mapping at an address that the kernel chooses.
     mapped(unsafe { libc::mmap(null_mut(), size, access, kind, -1, 0) })
 }
 
@@ -40,9 +40,9 @@ fn mapped(block: *mut libc::c_void) -> *mut u8 {
     }
 }
 
-// SAFETY: both are sound allocators, and a block goes back to the one that it is from: its size and
-// alignment say which, and the layout it is freed with is the one it was asked for with. The kernel
-// rounds the sizes of mappings up to pages, the same way each time.
+// SAFETY: both allocators are sound, and a block returns to the one that it is from: its size and
+// alignment decide, and a block is freed with the layout that it was requested with. The kernel
+// rounds sizes of mappings up to pages, the same way each time.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match is_large(layout.size(), layout.align()) {
@@ -75,7 +75,7 @@ unsafe impl GlobalAlloc for Heap {
                 mapped(libc::mremap(block.cast(), layout.size(), size, how))
             },
             (false, false) => unsafe { GlobalDlmalloc.realloc(block, layout, size) },
-            // From one to the other. `size` is what the caller of `realloc` vouches for.
+            // The block moves to the other allocator. The caller of `realloc` guarantees `size`.
             _ => unsafe {
                 let moved = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
                 if !moved.is_null() {

@@ -4,14 +4,13 @@
 //! main → cli → agent → { config, check, chat, chart, listen, state } → monitor
 //! ```
 //!
-//! [`monitor`] is the pure core: state, an event and the time go in, actions
-//! come out; it names no other module of this crate. [`agent`] is its only
-//! owner: it waits, feeds it events and carries out its actions. The edges
-//! ([`config`], [`check`], [`chat`], [`chart`], [`listen`], [`state`]) do not import one another; what
-//! they share is the one HTTP client in [`http`] and the [`clock`]; what they read of files that
-//! users name they read by `files`, and trusted roots in them by `pem`.
+//! [`monitor`] is the pure core: state, an event and the time go in, actions come out; it names no
+//! other module of this crate. [`agent`] is its only owner: it waits, passes it events and executes
+//! its actions. The edges ([`config`], [`check`], [`chat`], [`chart`], [`listen`], [`state`]) don't
+//! import one another. They share the HTTP client in [`http`] and the [`clock`], read files whose
+//! paths users give with `files`, and parse trusted roots with `pem`.
 
-// `tests/support` names it so.
+// `tests/support`, which unit tests include, refers to the crate by this name.
 #[cfg(test)]
 extern crate self as sitemon;
 

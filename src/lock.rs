@@ -1,5 +1,5 @@
-//! Locks of values that are whole at every moment: a panic of another thread with one is no reason
-//! for a second one.
+//! Locks that ignore poisoning, for values that are consistent at any moment: a panic in one thread
+//! must not cause panics in others.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

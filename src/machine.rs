@@ -1,4 +1,4 @@
-//! What this machine itself may lack for a check: then the check says nothing of the site.
+//! Faults of this machine that make a check fail: such a failure says nothing about the site.
 
 use crate::lock::lock;
 use crate::monitor::site::outcome::LocalFault;
@@ -11,27 +11,27 @@ use std::ptr;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// Descriptors that one check may need at a time: a socket, and the files and sockets of a look-up.
+/// Descriptors that one check may need at a time: a socket, and the files and sockets of a lookup.
 const HEADROOM: usize = 4;
-/// Descriptors of an agent at rest: standard streams, epoll, timers, signals, pipes, the state's
-/// files, Telegram's connections.
+/// Descriptors of an idle agent: standard streams, epoll, timers, signals, pipes, the state's
+/// files, the connections to Telegram.
 const AT_REST: usize = 40;
-/// Descriptors of one check under way: its socket, and those of two look-ups.
+/// Descriptors of one running check: its socket, and those of two lookups.
 const PER_CONNECTION: usize = 5;
 
-/// Connections that are kept in any case: three for Telegram, one for the checks.
+/// Minimum number of connections: three for Telegram, one for the checks.
 const FEWEST: usize = 4;
 
 type Notice = Option<(Instant, LocalFault)>;
 
-/// When the system last refused us something, and what.
+/// The last refusal by the system, and its time.
 #[cfg(not(test))]
 fn noticed() -> &'static Mutex<Notice> {
     static NOTICED: Mutex<Notice> = Mutex::new(None);
     &NOTICED
 }
 
-/// Tests run beside each other, and what one of them pretends is no matter of the others.
+/// One per thread, because tests run in parallel.
 #[cfg(test)]
 fn noticed() -> &'static Mutex<Notice> {
     thread_local! {
@@ -40,7 +40,7 @@ fn noticed() -> &'static Mutex<Notice> {
     NOTICED.with(|noticed| *noticed)
 }
 
-/// Whether `error` says that this machine has run out of something: of descriptors, memory or ports.
+/// Returns what this machine has run out of according to `error`: descriptors or memory.
 pub fn local_fault(error: &io::Error) -> Option<LocalFault> {
     let local_fault = match error.raw_os_error()? {
         libc::EMFILE | libc::ENFILE => LocalFault::Descriptors,
@@ -51,9 +51,9 @@ pub fn local_fault(error: &io::Error) -> Option<LocalFault> {
     Some(local_fault)
 }
 
-/// The same of an attempt to reach `to`: this machine may also have no port left, or no address to
-/// come from. One that has IPv4 and lacks IPv6 alone is the line's matter
-/// (`monitor::uplink::Trouble::Ipv6`).
+/// Like [`local_fault`] for an attempt to reach `to`: this machine may also lack a port or an
+/// address of its own. If only IPv6 is missing, that is a fault of the uplink
+/// (`monitor::uplink::UplinkFault::NoIpv6`).
 pub fn local_fault_of_path(error: &io::Error, to: IpAddr) -> Option<LocalFault> {
     if let Some(local_fault) = local_fault(error) {
         return Some(local_fault);
@@ -75,13 +75,13 @@ pub fn local_fault_of_path(error: &io::Error, to: IpAddr) -> Option<LocalFault> 
     }
 }
 
-/// Something was refused that leaves no error behind.
+/// Records a fault whose error isn't passed on.
 pub fn notice(local_fault: LocalFault) {
     *lock(noticed()) = Some((Instant::now(), local_fault));
 }
 
-/// What was lacking at some time since `began`, or is now. libcurl and the C library don't pass on
-/// why they failed.
+/// Returns the fault that was recorded since `began`, or that exists now. libcurl and the C library
+/// don't pass on the reason for a failure.
 pub fn lacked_since(began: Instant) -> Option<LocalFault> {
     let noticed = lock(noticed()).filter(|(at, _)| *at >= began);
     noticed
@@ -89,7 +89,7 @@ pub fn lacked_since(began: Instant) -> Option<LocalFault> {
         .or_else(no_headroom)
 }
 
-/// Tries whether a few more descriptors can be had.
+/// Tests whether [`HEADROOM`] more descriptors can be opened.
 fn no_headroom() -> Option<LocalFault> {
     let stdin = io::stdin();
     let mut spare: Vec<OwnedFd> = Vec::with_capacity(HEADROOM);
@@ -102,37 +102,38 @@ fn no_headroom() -> Option<LocalFault> {
     None
 }
 
-/// Whether an interface that is up and running has an address of that family, loopback's aside.
+/// Returns whether an interface that is up and running has an address of this family; loopback
+/// addresses don't count.
 fn has_address(ipv6: bool) -> bool {
     let mut list = ptr::null_mut();
-    // SAFETY: a place for the result (getifaddrs(3)).
+    // SAFETY: `list` receives the result (getifaddrs(3)).
     if unsafe { libc::getifaddrs(&mut list) } != 0 {
-        // Not known: then it isn't blamed.
+        // Unknown: report no fault.
         return true;
     }
     let running = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_uint;
     let mut found = false;
     let mut next = list;
-    // SAFETY: a list of entries, the last of which leads to null, until it is freed.
+    // SAFETY: `next` is null or an entry of the list, which isn't freed yet.
     while let Some(entry) = unsafe { next.as_ref() } {
-        // SAFETY: an entry's address is null, or one of its family.
+        // SAFETY: an entry's address is null or has the size of its family.
         let address = unsafe { socket_address(entry.ifa_addr, 0) };
         let is_wanted = |it: SocketAddr| it.is_ipv6() == ipv6 && !it.ip().is_loopback();
         found |= entry.ifa_flags & running == running && address.is_some_and(is_wanted);
         next = entry.ifa_next;
     }
-    // SAFETY: it is getifaddrs', and not used any more.
+    // SAFETY: `list` is from getifaddrs, and isn't used any more.
     unsafe { libc::freeifaddrs(list) };
     found
 }
 
-/// An address as the C library has it, with this port; `None`: of a family that isn't IP.
+/// Converts an address of the C library; returns `None` for families other than IP.
 ///
 /// # Safety
 ///
 /// `address` is null or has the size of its family.
 pub unsafe fn socket_address(address: *const sockaddr, port: u16) -> Option<SocketAddr> {
-    // SAFETY: the caller's word.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match c_int::from(address.as_ref()?.sa_family) {
             libc::AF_INET => {
@@ -150,9 +151,9 @@ pub unsafe fn socket_address(address: *const sockaddr, port: u16) -> Option<Sock
     }
 }
 
-/// Raises the soft limit on descriptors to what so many connections need. Gives back how many may be
-/// made at once under the limit as it is now, and what to tell when that is fewer. `clients`: sockets of
-/// those that connect to us.
+/// Raises the soft limit on descriptors to what `connections` need. Returns how many connections
+/// may be open under the new limit, and a warning if they are fewer. `clients` is the number of
+/// sockets of incoming connections.
 pub fn make_room(connections: usize, clients: usize) -> (usize, Option<String>) {
     let at_rest = AT_REST + clients;
     let needed = at_rest + PER_CONNECTION * connections;
@@ -208,7 +209,7 @@ mod tests {
         }
         let here = IpAddr::from(Ipv4Addr::LOCALHOST);
         assert_eq!(of(libc::EADDRNOTAVAIL, here), Some(LocalFault::Ports));
-        // On loopback there is always an address.
+        // Loopback always has an address.
         assert_eq!(of(libc::ENETUNREACH, here), None);
     }
 

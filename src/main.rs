@@ -1,4 +1,4 @@
-//! The command line: a result becomes one line and an exit code.
+//! The entry point of the command line.
 
 mod heap;
 

@@ -1,5 +1,5 @@
-//! `tests/messages.txt` has every kind of message once: a change of words is read there as one text.
-//! `docs/chat.md` has a day of them.
+//! Compares the messages with `tests/messages.txt`, which contains each kind of message once, so
+//! that changes of wording show in one text, and with `docs/chat.md`, which shows those of one day.
 
 use crate::agent::reload;
 use crate::chat::poller::WEBHOOK_DELETED;
@@ -9,7 +9,7 @@ use crate::monitor::tests::messages::transcript;
 use crate::state::State;
 use std::path::Path;
 
-/// What comes from outside of the core.
+/// Returns the messages that aren't written by the core.
 fn of_the_shell() -> String {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join("snapshot"), "no snapshot").expect("written");
@@ -42,7 +42,7 @@ fn messages_of_a_day_are_those_of_the_page() {
     is_up_to_date("docs/chat.md", &chat_day::page().0);
 }
 
-/// `docs/pictures/draw-chat` draws the page's messages and this.
+/// `docs/pictures/draw-chat` draws the messages of the page and this chart.
 #[cfg(feature = "charts")]
 #[test]
 fn messages_of_a_day_have_the_chart_of_the_page() {
@@ -54,7 +54,7 @@ fn messages_of_a_day_have_the_chart_of_the_page() {
     );
 }
 
-/// What the file holds, after it was written if that is wanted.
+/// Returns the content of the file, after rewriting it if `WRITE_MESSAGES` is set.
 fn on_disk(file: &str, bytes: &[u8]) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("WRITE_MESSAGES").is_some() {

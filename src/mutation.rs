@@ -1,9 +1,9 @@
-//! Mistakes that can be put into the core, to show that the simulation catches each
+//! Mutations of the core, to verify that the simulation detects each of them
 //! (`tests/simulation/mutate`).
 //!
-//! A mutation point is `mutated!(NAME)` beside what it breaks. It is the literal
-//! `false`, but in a build with `--cfg sitemon_mutate`: there it is true for the one mistake that
-//! was chosen. The product is built without, and so has neither the points nor their names.
+//! A mutation point is `mutated!(NAME)` beside the code that it breaks. It is the literal `false`,
+//! except in a build with `--cfg sitemon_mutate`, where it is true for the chosen mutation. Release
+//! builds contain neither the points nor their names.
 
 #[cfg(not(sitemon_mutate))]
 macro_rules! mutated {
@@ -22,7 +22,7 @@ macro_rules! mutated {
 #[cfg(sitemon_mutate)]
 static CHOSEN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
 
-/// From here on the core makes this mistake. Only the first call counts.
+/// Enables the mutation `name` for the rest of the process. Later calls have no effect.
 #[cfg(sitemon_mutate)]
 pub fn choose(name: String) {
     CHOSEN.get_or_init(|| name);

@@ -1,35 +1,35 @@
-//! Blocking work off the loop: fsync, getaddrinfo, reading a bundle of certificates.
+//! Runs blocking work outside of the loop: fsync, getaddrinfo, reading a bundle of certificates.
 //!
-//! A thread for each, which ends with it: such work is rare and bounded by its callers, and a pool
-//! would keep threads for ever.
+//! Each job has a thread of its own: jobs are rare and their callers limit their number, and a pool
+//! would keep its threads for ever.
 
 use crate::lock::lock;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Runs `work` on a thread of its own. When the caller goes away, it still ends what it began.
+/// Runs `work` on a thread of its own. If the caller is dropped, `work` still runs to its end.
 pub async fn offload<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let (job, result) = job(work);
     let (done, ended) = async_channel::bounded::<()>(1);
     spawn("offload", job, done)?;
-    // Closed when the job has ended.
+    // The channel is closed when the job has ended.
     let _ = ended.recv().await;
     result.take()
 }
 
-/// What a thread has to do. One type for all: a thread and a channel for each type of result would
-/// take 70 KB of the binary.
+/// A closure for a thread. Results are passed separately, so that threads and channels aren't
+/// instantiated for each result type; that would take 70 KB of the binary.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// The result of a [`Job`], once that has ended.
+/// The result of a [`Job`], available after the job has ended.
 pub struct JobResult<T>(Arc<Mutex<Option<io::Result<T>>>>);
 
 impl<T> JobResult<T> {
     pub fn take(self) -> io::Result<T> {
-        // Without a result: the work panicked.
+        // There is no result if the work panicked.
         let none = || Err(io::Error::other("internal error"));
         lock(&self.0).take().unwrap_or_else(none)
     }
@@ -47,7 +47,7 @@ pub fn job<T: Send + 'static>(
     (Box::new(job), result)
 }
 
-/// Runs `job` on a thread of this name, which drops `done` at its end.
+/// Runs `job` on a thread of this name. The thread drops `done` at its end.
 pub fn spawn(name: &str, job: Job, done: impl Send + 'static) -> io::Result<()> {
     let run = move || {
         let _done = done;

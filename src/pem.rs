@@ -1,28 +1,27 @@
-//! Trusted roots in a PEM file (RFC 7468): which of its blocks can be used, and where the others
-//! are.
+//! Reads trusted roots from a PEM file (RFC 7468) and reports which of its blocks are unusable.
 //!
-//! A file that was put together by hand or cut off is read as far as it goes: each block stands for
-//! itself, whatever the one before it lacks. rustls reads on into the next block instead, and
-//! rustls-ffi, through which libcurl reads, refuses the whole file.
+//! Each block is parsed on its own, so that a file that is truncated or was assembled by hand still
+//! yields its intact certificates. rustls would continue a block that isn't closed into the next
+//! one, and rustls-ffi, which libcurl uses, rejects the whole file.
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
-/// Lines that a warning names.
+/// Maximum number of lines that a warning names.
 const NAMED: usize = 5;
 
-/// A certificate of the file.
+/// A certificate block of the file.
 struct Block {
-    /// Where it begins; the first line is 1.
+    /// Number of its first line, from 1.
     line: usize,
-    /// `None` when it cannot be read.
+    /// `None` if it can't be decoded.
     certificate: Option<CertificateDer<'static>>,
 }
 
-/// Blocks that say that they are certificates; keys, requests and text between them are passed
-/// over.
+/// Iterates over the blocks labelled as certificates. Keys, requests and text between blocks are
+/// skipped.
 fn blocks(pem: &[u8]) -> Blocks<'_> {
     Blocks {
         rest: pem,
@@ -31,13 +30,13 @@ fn blocks(pem: &[u8]) -> Blocks<'_> {
     }
 }
 
-/// What a file of roots is good for.
+/// The result of checking a file of roots.
 pub struct Review {
-    /// Certificates that can be used as roots.
+    /// Number of certificates that can be used as roots.
     pub sound: usize,
-    /// The lines where the others begin.
+    /// First lines of the other certificates.
     unsound: Vec<usize>,
-    /// rustls-ffi takes the file as it is, and the same certificates from it.
+    /// rustls-ffi accepts the unchanged file and reads the same certificates from it.
     pub plain: bool,
 }
 
@@ -59,7 +58,7 @@ impl Review {
         }
     }
 
-    /// What is wrong with the file, as far as its other certificates are of use: goes on behind its
+    /// Returns a warning if some, but not all certificates are unusable; it follows the file's
     /// name.
     pub fn warning(&self) -> Option<String> {
         let (bad, all) = (self.unsound.len(), self.sound + self.unsound.len());
@@ -80,7 +79,7 @@ impl Review {
     }
 }
 
-/// The certificates in `pem` that can be used as roots.
+/// Returns the certificates in `pem` that can be used as roots.
 pub fn roots(pem: &[u8]) -> impl Iterator<Item = CertificateDer<'static>> {
     let usable = blocks(pem).filter(Block::is_usable);
     usable.filter_map(|block| block.certificate)
@@ -95,12 +94,12 @@ impl Block {
 
 struct Blocks<'a> {
     rest: &'a [u8],
-    /// Of `rest`.
+    /// Line number at which `rest` begins.
     line: usize,
     open: Option<Open>,
 }
 
-/// A block whose end is looked for.
+/// A block whose end hasn't been found yet.
 struct Open {
     line: usize,
     label: Vec<u8>,
@@ -108,8 +107,8 @@ struct Open {
 }
 
 impl<'a> Blocks<'a> {
-    /// The next line, without blanks and byte order marks around it. Where files without a line
-    /// break at their end were joined, a line ends before the next block.
+    /// Returns the next line, without blanks and byte order marks around it. If files were joined
+    /// without a line break, splits the line before the next BEGIN.
     fn next_line(&mut self) -> Option<(usize, &'a [u8])> {
         if self.rest.is_empty() {
             return None;
@@ -146,7 +145,7 @@ fn trimmed(mut line: &[u8]) -> &[u8] {
     }
 }
 
-/// `CERTIFICATE`, of the line that begins or ends one.
+/// Returns the label, such as `CERTIFICATE`, of a BEGIN or END line.
 fn label(after: &[u8]) -> Vec<u8> {
     let name = after.strip_suffix(b"-----").unwrap_or_default();
     name.to_vec()
@@ -186,8 +185,8 @@ impl Iterator for Blocks<'_> {
 }
 
 impl Open {
-    /// OpenSSL's own form is among them: behind the certificate stands what it is trusted for,
-    /// which nothing here can keep to, so it is not used.
+    /// Includes OpenSSL's `TRUSTED CERTIFICATE`, which appends usage restrictions to the
+    /// certificate. They can't be respected here, so such a block counts as unusable.
     fn is_certificate(&self) -> bool {
         let known: [&[u8]; 3] = [b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"];
         known.contains(&self.label.as_slice())
@@ -217,7 +216,8 @@ impl Open {
     }
 }
 
-/// Base64 (RFC 4648, section 4), without padding: whatever stands behind it, it is found.
+/// Encodes `bytes` in Base64 (RFC 4648, section 4) without padding, so that a secret is found in
+/// texts with or without it.
 pub fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -247,7 +247,7 @@ mod tests {
         params.self_signed(&key).expect("a root").pem()
     }
 
-    /// How many can be used, where the others are, and whether rustls-ffi takes it as it is.
+    /// Returns the number of usable certificates, the lines of the others, and `Review::plain`.
     #[track_caller]
     fn review(pem: impl AsRef<[u8]>) -> (usize, Vec<usize>, bool) {
         let review = Review::of(pem.as_ref());
@@ -289,7 +289,7 @@ mod tests {
             (format!("{begin}{two}"), 1),
             (format!("{two}{begin}{end}"), behind),
             (format!("{two}{begin}!{end}"), behind),
-            // Bytes of one block lost in the middle, or one that is no certificate.
+            // A block with corrupt bytes, and one that isn't a certificate.
             (format!("{two}{}", one.replacen("\nM", "\nN", 1)), behind),
             (format!("{begin}aGVsbG8=\n{end}{two}"), 1),
         ] {
@@ -322,7 +322,7 @@ mod tests {
         ] {
             assert_eq!(review(&pem), (2, vec![], false), "{pem}");
         }
-        // A line feed is lost, or a comment.
+        // Blocks that are commented out don't count.
         let commented = format!("#{}", one.replace('\n', "\n#"));
         assert_eq!(review(format!("{commented}\n{two}")), (1, vec![], true));
     }
@@ -343,7 +343,7 @@ mod tests {
             "7 of 8 certificates cannot be used (lines 1, 2, 3, 4, 5 and 2 more); \
              the others are trusted"
         );
-        // It is of no use at all: that is another error.
+        // A file without any usable certificate is an error elsewhere.
         assert_eq!(said(bad.to_owned()), None);
         assert_eq!(said(one), None);
     }

@@ -1,4 +1,4 @@
-//! This process: its end, and what others could see of its secrets in core dumps and in
+//! Settings of this process: how it exits, and how its secrets are kept out of core dumps and
 //! `/proc/PID/environ`.
 
 use crate::lock::lock;
@@ -8,28 +8,28 @@ use std::collections::HashMap;
 use std::ffi::{CStr, c_char};
 use std::sync::Mutex;
 
-/// Leaves no core dump behind, for it would hold the token. The limit alone doesn't hold where cores
-/// are piped to a program (core(5)). A process that can't be dumped can't be traced by its own user
-/// either; `/proc/self` stays readable to it.
+/// Disables core dumps, which would contain the token. The limit alone isn't enough if cores are
+/// piped to a program (core(5)). An undumpable process can't be traced by its own user either; it
+/// can still read its own `/proc/self`.
 pub fn forbid_core_dumps() {
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
     };
-    // An old kernel or a filter of system calls may refuse: then dumps are as they were.
+    // Old kernels and seccomp filters may refuse; dumps are then left as they were.
     let _ = rustix::process::setrlimit(Resource::Core, none);
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-/// Ends the process, whatever its other threads are at: exit(3) would run what libraries have
-/// registered for the end while those still use them, and wait for a full stdout.
+/// Exits at once, without exit(3): that would run the exit handlers of libraries while other
+/// threads still use them, and would wait for a full stdout.
 pub fn end(code: i32) -> ! {
-    // SAFETY: takes any number, and never returns (_exit(2)). Stdout is written line by line.
+    // SAFETY: takes any number and never returns (_exit(2)). Stdout is line-buffered.
     unsafe { libc::_exit(code) }
 }
 
-/// The environment variable `name`, for the configuration. It may be a secret: from the first time
-/// on it is only here, and wiped from the environment.
+/// Returns the environment variable `name` for the configuration. As it may be a secret, its first
+/// reading moves it into this process's memory and wipes it from the environment.
 pub fn variable(name: &str) -> Option<String> {
     static TAKEN: Mutex<Option<HashMap<String, Secret>>> = Mutex::new(None);
     let mut taken = lock(&TAKEN);
@@ -45,7 +45,7 @@ pub fn variable(name: &str) -> Option<String> {
     Some(value)
 }
 
-/// Libraries and programs that we start look these up themselves.
+/// Returns whether libraries or child processes read the variable themselves.
 fn is_read_elsewhere(name: &str) -> bool {
     const NAMES: &str = "PATH HOME USER LOGNAME SHELL PWD TMPDIR HOSTNAME RES_OPTIONS LOCALDOMAIN \
         JOURNAL_STREAM NOTIFY_SOCKET CREDENTIALS_DIRECTORY";
@@ -61,10 +61,10 @@ fn wipe(name: &str) {
         /// environ(7)
         static environ: *const *mut c_char;
     }
-    // SAFETY: the list ends with a null pointer, and each of its texts with a NUL. Nothing in this
-    // process adds, removes or replaces one (std::env::set_var, setenv(3)), so that list and texts
-    // stay where they are, whatever other threads look up meanwhile. Those compare names, which
-    // stay as they are; this value is read under the lock of `variable` alone.
+    // SAFETY: the list ends with a null pointer, and each entry with a NUL. Nothing in this process
+    // adds, removes or replaces an entry (std::env::set_var, setenv(3)), so the list and the
+    // entries stay in place while other threads look up variables. Those compare names, which
+    // aren't changed; this value is only read under the lock of `variable`.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {

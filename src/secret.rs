@@ -1,4 +1,4 @@
-//! A text that must never be shown: the bot token.
+//! Texts that must never be shown, such as the bot token.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text itself, for the one place that needs it on the wire.
+    /// Returns the text itself, for the one place that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// `text` with every occurrence of the secret, and of a token's half behind the colon, replaced
-    /// by `***`, as [`scrub`] finds them.
+    /// Replaces each occurrence of the secret, and of the part of a token after the colon, by
+    /// `***`, as [`scrub`] does.
     pub fn scrub(&self, text: &str) -> String {
         let text = scrub(text, &self.0);
         match self.0.split_once(':') {
@@ -27,7 +27,8 @@ impl Secret {
     }
 }
 
-/// Whether `given` is the secret, in a time that tells nothing of the secret but whether it is empty.
+/// Compares in a time that reveals nothing about `secret` except whether it is empty. An empty
+/// secret equals nothing.
 pub fn equal(secret: &str, given: &str) -> bool {
     let (secret, given) = (secret.as_bytes(), given.as_bytes());
     let mut differences = secret.len() ^ given.len();
@@ -38,12 +39,13 @@ pub fn equal(secret: &str, given: &str) -> bool {
     differences == 0 && !secret.is_empty()
 }
 
-/// Bytes of a secret that count without the rest: of a token's half, or of what was cut off.
+/// Minimum length in bytes of a part of a secret that is scrubbed: the second part of a token, or
+/// the start of a truncated secret.
 const PART: usize = 6;
 
-/// `text` with every occurrence of `secret` replaced by `***`: also percent-encoded, in part, in
-/// whole or more than once (RFC 3986, section 2.1), in other capitals (hosts are lowered), with
-/// backslashes before its characters, with `+` for a blank, and cut short by `…` or by the end of
+/// Replaces each occurrence of `secret` in `text` by `***`. Also finds it percent-encoded partly,
+/// wholly or repeatedly (RFC 3986, section 2.1), in different case (host names are lowercased),
+/// with backslashes before its characters, with `+` for a blank, and truncated by `…` or the end of
 /// the text.
 pub fn scrub(text: &str, secret: &str) -> String {
     if secret.is_empty() {
@@ -67,9 +69,9 @@ pub fn scrub(text: &str, secret: &str) -> String {
     String::from_utf8_lossy(&clean).into_owned()
 }
 
-/// How many bytes of `secret` stand at `at`, and where they end.
+/// Returns the number of bytes of `secret` that match at `at`, and where the match ends.
 fn found(text: &[u8], at: usize, secret: &[u8]) -> (usize, usize) {
-    // Several only for a percent sign: how often it was encoded is not known.
+    // More than one after a percent sign, because the number of encodings is unknown.
     let mut ends = vec![at];
     for (count, &byte) in secret.iter().enumerate() {
         let mut next = Vec::new();
@@ -86,7 +88,7 @@ fn found(text: &[u8], at: usize, secret: &[u8]) -> (usize, usize) {
     (secret.len(), ends.into_iter().max().unwrap_or(at))
 }
 
-/// Where the spellings of `byte` end that begin at `at`.
+/// Adds the ends of all spellings of `byte` that begin at `at`.
 fn spellings(text: &[u8], at: usize, byte: u8, ends: &mut Vec<usize>) {
     let is = |at: usize| text.get(at).is_some_and(|b| b.eq_ignore_ascii_case(&byte));
     if is(at) {
@@ -104,7 +106,7 @@ fn spellings(text: &[u8], at: usize, byte: u8, ends: &mut Vec<usize>) {
                 if code.is_some_and(|code| code.eq_ignore_ascii_case(&byte)) {
                     ends.push(digits);
                 }
-                // An encoded percent sign: encoded once more.
+                // `%25` is an encoded percent sign: decode once more.
                 if pair != b"25" {
                     break;
                 }

@@ -1,4 +1,4 @@
-//! Time-outs of futures.
+//! Timeouts of futures.
 
 use crate::timer::Timer;
 use futures_lite::future::poll_fn;
@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-/// What `future` comes to; `None` when it doesn't before `due`.
+/// Returns the output of `future`, or `None` if it isn't ready at `due`.
 ///
-/// The future of a check has 18 KB: in a box it is there once. An `async fn` would have it three times,
-/// as its argument, as what a block captures, and as what is awaited.
+/// The future of a check has 18 KB and is boxed to exist once. An `async fn` would store it three
+/// times: as its argument, as a captured variable, and as the awaited future.
 pub fn before<T>(due: Instant, future: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
     let mut future = Box::pin(future);
     let mut late = Timer::at(due);
@@ -19,7 +19,7 @@ pub fn before<T>(due: Instant, future: impl Future<Output = T>) -> impl Future<O
     })
 }
 
-/// What `future` comes to; `None` when it takes longer than `most` from now on.
+/// Returns the output of `future`, or `None` if it takes longer than `most` from now on.
 pub fn at_most<T>(
     most: Duration,
     future: impl Future<Output = T>,

@@ -1,10 +1,10 @@
-//! Timers of the thread that runs the futures, and its parking until the first of them is due.
+//! Timers of the thread that runs the futures. The thread parks until the first timer is due.
 //!
-//! `async_io::block_on` shares the reactor with a thread of its own: after each batch of events that
-//! thread wakes up to ten times to see whether the reactor is free, and each timer is an eventfd write
-//! and a timerfd setting. A check over HTTP needs none of it: libcurl's thread wakes this one directly.
-//! Here a timer is an entry of a map, and the thread parks until the first is due. Sockets of
-//! `async_io::Async` are still its reactor's.
+//! `async_io::block_on` shares the reactor with a thread of its own: after each batch of events
+//! that thread wakes up to ten times to check whether the reactor is free, and each timer costs a
+//! write to an eventfd and a setting of a timerfd. Checks over HTTP don't need that: libcurl's
+//! thread wakes this one directly. Here a timer is an entry of a map. Sockets of `async_io::Async`
+//! still use the reactor.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,19 +19,20 @@ thread_local! {
     static TIMERS: RefCell<Timers> = const { RefCell::new(Timers { waiting: BTreeMap::new(), made: 0 }) };
 }
 
-/// What waits for its time in this thread.
+/// The pending timers of this thread.
 struct Timers {
     waiting: BTreeMap<(Instant, u64), Waker>,
-    /// Timers so far: two may be due at the same time.
+    /// Number of timers so far; distinguishes timers that are due at the same time.
     made: u64,
 }
 
-/// Ready from a point in time on. Polled only in futures that [`block_on`] runs.
+/// A future that is ready from a point in time on. Must only be polled in futures that [`block_on`]
+/// runs.
 #[derive(Debug)]
 pub struct Timer {
-    /// `None`: never.
+    /// `None` if it never fires.
     due: Option<Instant>,
-    /// Its entry in [`TIMERS`].
+    /// The key of its entry in [`TIMERS`].
     entry: Option<(Instant, u64)>,
 }
 
@@ -50,7 +51,7 @@ impl Timer {
         }
     }
 
-    /// Never, if that is too far away to be told.
+    /// Returns a timer that never fires if the time is too far away to be represented.
     pub fn after(wait: Duration) -> Timer {
         Timer {
             due: Instant::now().checked_add(wait),
@@ -60,7 +61,7 @@ impl Timer {
 
     fn clear(&mut self) {
         if let Some(entry) = self.entry.take() {
-            // A thread that ends has no timers any more.
+            // Fails in a thread that is ending.
             let _ = TIMERS.try_with(|timers| timers.borrow_mut().waiting.remove(&entry));
         }
     }
@@ -109,7 +110,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs `future` in this thread, which parks while there is nothing to do.
+/// Runs `future` on this thread, which parks while there is nothing to do.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -124,7 +125,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Wakes what is due; when the next is.
+/// Wakes the timers that are due, and returns the time of the next one.
 fn wake_due() -> Option<Instant> {
     loop {
         let waker = TIMERS.with_borrow_mut(|timers| {

@@ -1,4 +1,4 @@
-//! Our own memory, descriptors, threads and sockets, read from `/proc/self` (proc(5)).
+//! Memory, descriptors, threads and sockets of this process, read from `/proc/self` (proc(5)).
 
 #[cfg(feature = "host")]
 use crate::host::Machine;
@@ -13,10 +13,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Answer times that are remembered.
+/// Number of answer times that are kept for the percentiles.
 const MAX_ANSWER_TIMES: usize = 1000;
 
-/// What the operating system says of this process now. What it does not say stays `None`.
+/// Reads the figures of this process. Figures that can't be read are `None`.
 pub fn read() -> Vitals {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let sockets = sockets();
@@ -30,7 +30,7 @@ pub fn read() -> Vitals {
     }
 }
 
-/// What `/metrics` shows of that.
+/// Reads the figures of this process that `/metrics` shows.
 #[cfg(feature = "listen")]
 pub fn process() -> ProcessFigures {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -43,32 +43,32 @@ pub fn process() -> ProcessFigures {
     }
 }
 
-/// The listing has one open descriptor of its own.
+/// Counts the open descriptors, without the one that lists the directory.
 fn descriptors() -> Option<usize> {
     let entries = fs::read_dir("/proc/self/fd").ok()?;
     Some(entries.count().saturating_sub(1))
 }
 
-/// What is known of the machine; `state`: the state directory.
+/// Reads the figures of the machine; `state` is the state directory.
 #[cfg(feature = "host")]
 pub async fn machine(state: PathBuf) -> MachineFigures {
     let figures = offload(move || Ok(Machine::this().figures(&state))).await;
     figures.unwrap_or_default()
 }
 
-/// Nothing, without the cargo feature `host`.
+/// Returns no figures: this build lacks the cargo feature `host`.
 #[cfg(not(feature = "host"))]
 pub async fn machine(_: PathBuf) -> MachineFigures {
     MachineFigures::default()
 }
 
-/// The number behind `name` in `/proc/self/status`.
+/// Returns the number after `name` in `/proc/self/status`.
 fn field(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find(|l| l.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Inode numbers of our sockets.
+/// Returns the inode numbers of this process's sockets.
 fn sockets() -> Option<HashSet<u64>> {
     let entries = fs::read_dir("/proc/self/fd").ok()?;
     Some(
@@ -86,7 +86,7 @@ fn sockets() -> Option<HashSet<u64>> {
     )
 }
 
-/// How many of these are established TCP connections.
+/// Counts the established TCP connections among the sockets with these inodes.
 fn connected(own: &HashSet<u64>) -> usize {
     ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
         .iter()
@@ -95,7 +95,7 @@ fn connected(own: &HashSet<u64>) -> usize {
         .sum()
 }
 
-/// Rows of `/proc/net/tcp` in state 01 (ESTABLISHED) with one of our inodes.
+/// Counts the rows of `/proc/net/tcp` in state 01 (ESTABLISHED) with one of these inodes.
 fn established(table: &str, own: &HashSet<u64>) -> usize {
     let ours = |row: &&str| {
         let mut words = row.split_whitespace();
@@ -106,7 +106,7 @@ fn established(table: &str, own: &HashSet<u64>) -> usize {
     table.lines().skip(1).filter(ours).count()
 }
 
-/// The times of the last answers, and how many took how long since the start.
+/// The most recent answer times, and a histogram of all since the start.
 #[derive(Debug, Default)]
 pub struct AnswerTimes {
     last: VecDeque<Duration>,
@@ -134,7 +134,7 @@ impl AnswerTimes {
         &self.all
     }
 
-    /// Median and 99th percentile; `None` before the first answer.
+    /// Returns the median and the 99th percentile, or `None` before the first answer.
     pub fn percentiles(&self) -> Option<(Duration, Duration)> {
         let mut sorted: Vec<Duration> = self.last.iter().copied().collect();
         sorted.sort_unstable();

@@ -1,18 +1,18 @@
-//! The PNG of a picture (W3C "Portable Network Graphics"): four bits a pixel, indices into a palette,
-//! a filter byte in front of every row. It is drawn and packed a band of rows at a time, so that a
-//! picture of any height takes little memory.
+//! Encodes a picture as PNG (W3C "Portable Network Graphics"): four bits per pixel, indices into a
+//! palette, a filter byte before each row. The picture is drawn and compressed in bands of rows, so
+//! that the memory needed doesn't depend on its height.
 
 use super::deflate::Zlib;
 use super::font::Font;
 use crate::crc::Crc;
 
-/// Rows that are drawn at once.
+/// Height of a band in rows.
 const BAND: i32 = 48;
-/// Rows before them that the packer looks back to.
+/// Number of rows of the previous band that the compressor may refer back to.
 const BAND_OVERLAP: usize = 2;
 
-/// A colour of the palette, behind the ground. Those of letters have two shades between the ground and
-/// themselves before them.
+/// An index into [`PALETTE`]. The two entries before a colour that text is written in are its
+/// shades for antialiasing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
     Grid = 1,
@@ -26,8 +26,8 @@ pub enum Ink {
     Unwatched,
 }
 
-/// On a dark ground of its own, so that it is the same in a light chat and in a dark one. Down is at
-/// least three times as light as up, also for eyes without cones for red or green.
+/// The background is dark and opaque, so that the picture looks the same in light and dark themes.
+/// Down and up differ in luminance by at least 3:1, also without cones for red or green.
 const PALETTE: [[u8; 3]; 14] = [
     [0x0B, 0x11, 0x17],
     [0x26, 0x33, 0x3F],
@@ -45,19 +45,19 @@ const PALETTE: [[u8; 3]; 14] = [
     [0x6B, 0x78, 0x84],
 ];
 
-/// A band of a picture; what is drawn beyond it does nothing.
+/// A band of a picture. Drawing outside of it has no effect.
 pub struct Canvas<'a> {
     pub font: &'a Font,
     width: i32,
-    /// The first row that is drawn, and the one behind the last.
+    /// The first row of the band, and the row after its last.
     rows: (i32, i32),
-    /// As the format wants it: rows of nibbles, each after a zero. The first [`BAND_OVERLAP`] rows are those
-    /// before the band.
+    /// Rows in PNG format: a filter byte (0), then two pixels per byte. The first [`BAND_OVERLAP`]
+    /// rows are the last ones of the previous band.
     data: Vec<u8>,
 }
 
-/// The whole file of a picture that is `width` pixels wide. `draw` is called for each band, and says
-/// how high the picture is.
+/// Returns a PNG file of a picture that is `width` pixels wide. `draw` is called once to measure
+/// and then once per band; it returns the picture's height in pixels.
 pub fn png(width: i32, draw: impl Fn(&mut Canvas) -> i32) -> Vec<u8> {
     let font = Font::default();
     let mut canvas = Canvas {
@@ -73,7 +73,7 @@ pub fn png(width: i32, draw: impl Fn(&mut Canvas) -> i32) -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     let start = begin(&mut png, b"IHDR");
     png.extend([width, height].map(i32::to_be_bytes).as_flattened());
-    // Four bits a pixel, indices into a palette; the only methods there are; not interlaced.
+    // Bit depth 4, colour type 3 (palette), default compression and filter methods, not interlaced.
     png.extend_from_slice(&[4, 3, 0, 0, 0]);
     end(&mut png, start);
     let start = begin(&mut png, b"PLTE");
@@ -90,7 +90,6 @@ pub fn png(width: i32, draw: impl Fn(&mut Canvas) -> i32) -> Vec<u8> {
             .data
             .truncate(row * (BAND_OVERLAP + (canvas.rows.1 - top) as usize));
         draw(&mut canvas);
-        // There is nothing before the first row.
         let first = if top == 0 { BAND_OVERLAP * row } else { 0 };
         zlib.add(&canvas.data[first..], BAND_OVERLAP * row - first, row);
     }
@@ -101,7 +100,7 @@ pub fn png(width: i32, draw: impl Fn(&mut Canvas) -> i32) -> Vec<u8> {
     png
 }
 
-/// Begins a chunk; its length is known at its [`end`].
+/// Begins a chunk and returns where its data starts. [`end`] fills in the length.
 fn begin(png: &mut Vec<u8>, kind: &[u8; 4]) -> usize {
     png.extend_from_slice(&[0; 4]);
     png.extend_from_slice(kind);
@@ -116,7 +115,7 @@ fn end(png: &mut Vec<u8>, start: usize) {
 }
 
 impl Canvas<'_> {
-    /// Bytes of a row.
+    /// Returns the length of a row in bytes.
     fn row(&self) -> usize {
         1 + usize::try_from(self.width).unwrap_or(0).div_ceil(2)
     }
@@ -135,7 +134,7 @@ impl Canvas<'_> {
         };
     }
 
-    /// Fills from `x` and `y` to before `right` and `bottom`.
+    /// Fills the rectangle; `right` and `bottom` are exclusive.
     pub fn fill(&mut self, (x, y): (i32, i32), (right, bottom): (i32, i32), ink: Ink) {
         for y in y.max(self.rows.0)..bottom.min(self.rows.1) {
             for x in x.max(0)..right.min(self.width) {
@@ -144,7 +143,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// The same with slanting stripes; what is between them stays.
+    /// Fills the rectangle with diagonal stripes and leaves the pixels between them unchanged.
     pub fn hatch(&mut self, (x, y): (i32, i32), (right, bottom): (i32, i32), ink: Ink) {
         for y in y.max(self.rows.0)..bottom.min(self.rows.1) {
             for x in (x..right).filter(|x| (x + y) % 8 < 4) {
@@ -153,7 +152,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// A line four pixels thick.
+    /// Draws a line that is four pixels thick.
     pub fn line(&mut self, from: (i32, i32), to: (i32, i32), ink: Ink) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let steps = dx.abs().max(dy.abs()).max(1);
@@ -163,8 +162,8 @@ impl Canvas<'_> {
         }
     }
 
-    /// Writes with the upper left corner at `x` and `y`; of what does not fit into `width` pixels the
-    /// end is left out. Returns where it ends.
+    /// Writes text with its upper left corner at `x` and `y`, shortened to `width` pixels. Returns
+    /// the `x` at which it ends.
     pub fn text(&mut self, (mut x, y): (i32, i32), width: i32, text: &str, ink: Ink) -> i32 {
         let font = self.font;
         for c in font.fitting(text, width).chars() {
@@ -183,7 +182,7 @@ impl Canvas<'_> {
         x
     }
 
-    /// Writes so that it ends at `right`; returns where it begins.
+    /// Writes right-aligned text and returns the `x` at which it begins.
     pub fn text_to(&mut self, (right, y): (i32, i32), text: &str, ink: Ink) -> i32 {
         let width = self.font.width(text);
         self.text((right - width, y), width, text, ink);

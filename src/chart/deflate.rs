@@ -1,14 +1,15 @@
-//! Compression of pictures (RFC 1950, RFC 1951), a band of rows at a time: fixed codes, and matches
-//! with what is one byte or one or two rows back, since a chart is made of runs and of rows that
-//! repeat, or where the same three bytes were last, since letters come again.
+//! Compresses pictures (RFC 1950, RFC 1951), a band of rows at a time. Uses the fixed Huffman codes
+//! and four candidates for a match: one byte, one row and two rows back, because charts consist of
+//! runs and repeated rows, and the last place with the same three bytes, because letters repeat.
 //!
-//! Our own: `miniz_oxide`, which unpacks bodies, would cost 14,208 bytes more on ARMv7 to pack, and
-//! 270 KB of working memory for each picture.
+//! Written by hand because `miniz_oxide`, which decompresses bodies, would take 14,208 bytes more
+//! on ARMv7 to compress, and 270 KB of working memory per picture.
 
-/// The longest match of the format.
+/// Maximum length of a match.
 const MAX_MATCH: usize = 258;
-/// First length and number of extra bits of the codes from 257 on (RFC 1951, 3.2.5): from the ninth on
-/// every four have a bit more; the last is the longest length alone.
+/// First length and number of extra bits of the length codes 257 to 285 (RFC 1951, section 3.2.5).
+/// From the ninth code on, the number of extra bits grows by one every four codes; the last code
+/// stands for the maximum length alone.
 const LENGTHS: [(u16, u8); 29] = {
     let mut table = [(MAX_MATCH as u16, 0); 29];
     let (mut first, mut code) = (3, 0);
@@ -21,17 +22,17 @@ const LENGTHS: [(u16, u8); 29] = {
     table
 };
 
-/// A zlib stream that is being made; it is written behind what is in `out`.
+/// An unfinished zlib stream, appended to the content of `out`.
 pub struct Zlib {
     bits: Bits,
     /// The two sums of Adler-32.
     sums: (u32, u32),
-    /// By a hash of three bytes, where in the band they were last.
+    /// Last position in the band of three bytes with this hash.
     seen: Box<[u16; 4096]>,
 }
 
 impl Zlib {
-    /// The begin of a stream.
+    /// Starts a stream.
     pub fn after(mut out: Vec<u8>) -> Zlib {
         out.extend_from_slice(&[0x78, 0x01]);
         let mut bits = Bits {
@@ -39,7 +40,7 @@ impl Zlib {
             held: 0,
             count: 0,
         };
-        // The last block, with fixed codes.
+        // Header of the last block, with fixed codes.
         bits.put(0b011, 3);
         Zlib {
             bits,
@@ -48,14 +49,16 @@ impl Zlib {
         }
     }
 
-    /// Adds the bytes of `data` from `start` on. What is before them has been added already; rows are
-    /// `row` bytes long (1 to 16,384). At most 32,768 bytes at once.
+    /// Compresses `data` from `start` on. The bytes before it were added by the previous call and
+    /// may be referred to. `row` is the length of a row (1 to 16,384 bytes); `data` has at most
+    /// 32,768 bytes.
     pub fn add(&mut self, data: &[u8], start: usize, row: usize) {
         self.seen.fill(0);
         let mut at = start;
         while at < data.len() {
             let last = self.last(data, at);
-            // Of those that are as long the last one: it takes the fewest bits.
+            // `max_by_key` returns the last of equal lengths: the shortest distance, which takes
+            // the fewest bits.
             let (length, back) = [at - last, 2 * row, row, 1]
                 .map(|back| (matching(data, at, back), back))
                 .into_iter()
@@ -72,7 +75,7 @@ impl Zlib {
                 at += length;
             }
         }
-        // So many bytes cannot overflow (RFC 1950, 9).
+        // The sums can't overflow in 5552 bytes (RFC 1950, section 9).
         for chunk in data[start..].chunks(5552) {
             let (mut a, mut b) = self.sums;
             for byte in chunk {
@@ -83,7 +86,8 @@ impl Zlib {
         }
     }
 
-    /// Where the three bytes at `at` may have been last, or 0; from now on they are at `at`.
+    /// Returns where the three bytes at `at` may have occurred last, or 0, and records `at` for
+    /// them.
     fn last(&mut self, data: &[u8], at: usize) -> usize {
         let Some(&[a, b, c]) = data.get(at..at + 3) else {
             return 0;
@@ -93,7 +97,7 @@ impl Zlib {
         std::mem::replace(&mut self.seen[hash as usize], at).into()
     }
 
-    /// The end of the stream.
+    /// Ends the stream and returns the bytes.
     pub fn finish(mut self) -> Vec<u8> {
         self.bits.symbol(256);
         let mut out = self.bits.finish();
@@ -103,7 +107,8 @@ impl Zlib {
     }
 }
 
-/// How many bytes at `at` are the same as those `back` before; none for 0.
+/// Returns the length of the match of the bytes at `at` with those `back` bytes before; 0 for
+/// `back` 0.
 fn matching(data: &[u8], at: usize, back: usize) -> usize {
     let Some(from) = at.checked_sub(back).filter(|from| *from < at) else {
         return 0;
@@ -119,7 +124,7 @@ struct Bits {
 }
 
 impl Bits {
-    /// Numbers go in with their lowest bit first.
+    /// Writes a number, lowest bit first.
     fn put(&mut self, value: u32, bits: u32) {
         self.held |= value << self.count;
         self.count += bits;
@@ -130,7 +135,7 @@ impl Bits {
         }
     }
 
-    /// Codes go in with their highest bit first.
+    /// Writes a Huffman code, highest bit first.
     fn code(&mut self, code: u32, bits: u32) {
         self.put(code.reverse_bits() >> (32 - bits), bits);
     }
@@ -154,7 +159,7 @@ impl Bits {
         let (first, extra) = LENGTHS[place];
         self.symbol(257 + place as u32);
         self.put(length as u32 - u32::from(first), u32::from(extra));
-        // Two codes for each doubling, and the bits in between.
+        // There are two distance codes per power of two; extra bits select the distance.
         let back = back as u32 - 1;
         if back < 4 {
             self.code(back, 5);
@@ -185,7 +190,7 @@ mod tests {
         data
     }
 
-    /// Packed in pieces of `rows` rows, each handed over with the two rows before it.
+    /// Compresses `data` in pieces of `rows` rows, each passed with the two rows before it.
     fn packed(data: &[u8], row: usize, rows: usize) -> Vec<u8> {
         let mut zlib = Zlib::after(vec![1, 2, 3]);
         for start in (0..data.len()).step_by(row * rows) {

@@ -1,7 +1,7 @@
-//! The two pictures: the response time of one site, and a strip for each of many.
+//! Draws the two kinds of pictures: the response times of one site, and one strip per site.
 //!
-//! A phone shows them 300 points wide, and narrower when they are much higher than wide: sizes are
-//! chosen so that text has eleven points there.
+//! Phones show a picture 300 points wide, or narrower if it is much higher than wide. Sizes are
+//! chosen so that text is at least eleven points high there.
 
 use super::canvas::{Canvas, Ink, png as draw_png};
 use super::font::LINE;
@@ -10,14 +10,14 @@ use crate::monitor::render::picture::{
     Chart, Drawing, MOST_STRIPS, Picture, Strip, Strips, Tick, is_legible,
 };
 
-/// In pixels, as all lengths here.
+/// Width of a picture. All lengths in this file are in pixels.
 pub const WIDTH: i32 = 900;
 const MARGIN: i32 = 20;
 const RIGHT: i32 = WIDTH - MARGIN;
-/// What is short must be seen, too.
+/// Minimum length of an outage, so that short ones are visible.
 const MIN_LENGTH: i32 = 6;
 
-/// Draws it; empty when there is nothing to draw.
+/// Draws `picture` as PNG. Returns no bytes if there is nothing to draw.
 pub fn png(picture: &Picture) -> Vec<u8> {
     match &picture.drawing {
         Drawing::Nothing => Vec::new(),
@@ -26,7 +26,7 @@ pub fn png(picture: &Picture) -> Vec<u8> {
     }
 }
 
-/// Returns how high it is.
+/// Draws a chart and returns its height.
 fn draw_chart(canvas: &mut Canvas, chart: &Chart) -> i32 {
     const PLOT: i32 = 330;
     const STATES: i32 = 34;
@@ -37,7 +37,7 @@ fn draw_chart(canvas: &mut Canvas, chart: &Chart) -> i32 {
     };
     let top = head(canvas, name, &chart.span, &chart.summary) + 12;
     let slowest = chart.parts.iter().filter_map(|p| p.p95).fold(0.0, f32::max);
-    // Far above everything it would press the rest flat.
+    // A limit far above all values would flatten the curve.
     let limit = chart.slow.filter(|slow| *slow < 2.5 * slowest);
     let (step, lines) = scale(slowest.max(limit.unwrap_or(0.0)));
     let labels: Vec<String> = (0..=lines).map(|n| millis(step * n as f32, step)).collect();
@@ -97,7 +97,7 @@ fn median_line(canvas: &mut Canvas, plot: &Plot, parts: &[Part], height: impl Fn
             let (from, to) = plot.part(i);
             ((from + to) / 2, height(median))
         });
-        // One alone must be seen too.
+        // Draws a dot for a value without neighbours.
         if let Some(point) = point {
             canvas.line(before.unwrap_or(point), point, Ink::Median);
         }
@@ -105,7 +105,7 @@ fn median_line(canvas: &mut Canvas, plot: &Plot, parts: &[Part], height: impl Fn
     }
 }
 
-/// Dashes, for the response time from which on it is degraded.
+/// Draws a dashed line at the response time above which the site is degraded.
 fn slow_line(canvas: &mut Canvas, (left, right): (i32, i32), y: i32) {
     for x in (left..right).step_by(22) {
         canvas.fill((x, y - 1), (right.min(x + 12), y + 2), Ink::Slow);
@@ -123,7 +123,7 @@ fn draw_strips(canvas: &mut Canvas, strips: &Strips) -> i32 {
             Ink::Text
         };
         let end = canvas.text_to((RIGHT, y), &strip.percent, ink) - 20;
-        // The caption says which one it is.
+        // A name that can't be drawn is replaced by its number in the caption.
         let numbered = format!("#{number}");
         let name = if is_legible(&strip.name) {
             &strip.name
@@ -150,11 +150,11 @@ fn draw_strips(canvas: &mut Canvas, strips: &Strips) -> i32 {
     draw_legend(canvas, y + 10, &legend) + 16
 }
 
-/// Name, span and summary; returns where they end.
+/// Draws name, span and summary, and returns where they end.
 fn head(canvas: &mut Canvas, name: &str, span: &str, summary: &str) -> i32 {
     let mut y = 14;
     let end = canvas.text_to((RIGHT, y), span, Ink::Faint) - 20;
-    // Twice, a pixel apart: there is no bold face.
+    // Drawn twice, one pixel apart, because the font has no bold face.
     for x in [MARGIN, MARGIN + 1] {
         canvas.text((x, y), end - MARGIN, name, Ink::Text);
     }
@@ -172,7 +172,7 @@ fn head(canvas: &mut Canvas, name: &str, span: &str, summary: &str) -> i32 {
     y + LINE
 }
 
-/// Where the parts of the time lie.
+/// The horizontal range of a plot and the number of parts that it is divided into.
 struct Plot {
     left: i32,
     right: i32,
@@ -198,7 +198,7 @@ impl Plot {
     }
 }
 
-/// What each part of the time was like: an outage is as high as its share of the part.
+/// Draws the state of each part. The height of an outage is its share of the part.
 fn draw_states(
     canvas: &mut Canvas,
     plot: &Plot,
@@ -219,7 +219,7 @@ fn draw_states(
             canvas.fill((from, middle - 2), (to, middle + 2), Ink::Unwatched);
         }
     }
-    // Over all the others, as they may be wider than their part.
+    // Outages are drawn last because they may be wider than their part.
     for (i, part) in parts.iter().enumerate() {
         if part.down > 0.0 {
             let (from, to) = plot.part(i);
@@ -245,16 +245,16 @@ fn time_axis(canvas: &mut Canvas, plot: &Plot, ticks: &[Tick], y: i32) -> i32 {
     y + 8 + LINE
 }
 
-/// What an entry of the legend shows.
+/// The symbol of a legend entry.
 enum Sample {
     Median,
     Tail,
     Limit,
-    /// That of a part with this one.
+    /// A strip with this part.
     State(Part),
 }
 
-/// The entries for the states that these parts have.
+/// Returns the legend entries of the states that occur in `parts`.
 fn states<'a>(
     parts: impl Iterator<Item = (&'a Part, Option<f32>)> + Clone,
 ) -> impl Iterator<Item = (Sample, String)> {
@@ -322,7 +322,7 @@ fn draw_legend(canvas: &mut Canvas, mut y: i32, entries: &[(Sample, String)]) ->
     y + LINE
 }
 
-/// Distance and number of the lines of the scale: three to five, at round numbers.
+/// Returns the distance and the number of grid lines: three to five, at round values.
 fn scale(slowest: f32) -> (f32, i32) {
     let least = slowest.max(1.0) * 1.05 / 5.0;
     let ten = 10f32.powi(least.log10().floor() as i32);
@@ -334,11 +334,11 @@ fn scale(slowest: f32) -> (f32, i32) {
     (step, (slowest.max(1.0) * 1.05 / step).ceil() as i32)
 }
 
-/// A label of the scale, as exact as its lines are apart.
+/// Formats a label of the scale with the precision of `step`.
 fn millis(value: f32, step: f32) -> String {
     match value {
         0.0 => "0".to_owned(),
-        // Jobs take so long.
+        // Runs of jobs take minutes.
         _ if step >= 100_000.0 => format!("{:.1} min", value / 60_000.0),
         _ if value >= 1000.0 && step >= 1000.0 && step % 1000.0 == 0.0 => {
             format!("{:.0} s", value / 1000.0)

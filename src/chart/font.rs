@@ -1,27 +1,27 @@
-//! The letters of the pictures: Roboto Condensed as grey pixels, drawn once by `font/make`. They take
-//! 14,189 bytes; `ab_glyph` or `fontdue` with outlines of the same letters take 90 KB on ARMv7. A block
-//! is unpacked only for a text that needs it.
+//! The font of the pictures: Roboto Condensed as grey bitmaps, made once by `font/make`. The
+//! bitmaps take 14,189 bytes; `ab_glyph` or `fontdue` with outlines of the same letters take 90 KB
+//! on ARMv7. A block is decompressed when a text first needs it.
 
 use crate::deflated;
 use crate::monitor::render::picture::has_letter;
 use std::cell::OnceCell;
 use std::ops::RangeInclusive;
 
-/// Pixels of an em.
+/// Size of the em in pixels.
 const SIZE: i32 = 34;
-/// From one line of text to the next, in pixels.
+/// Line height in pixels.
 pub const LINE: i32 = SIZE + 8;
-/// Of what is cut, the last character.
+/// Last character of a text that was shortened.
 const DOTS: char = '…';
-/// It takes the place of U+007F, which is no character.
+/// The code at which [`DOTS`] is stored; U+007F itself is a control character.
 const DOTS_PLACE: u32 = 0x7F;
-/// Bytes of the head of a letter.
+/// Length of a letter's header in bytes.
 const HEAD: usize = 5;
 
-/// A block of characters: the length of what it unpacks to (two bytes, lowest first), then a deflate
-/// stream (RFC 1951) of the heads of all letters and the pixels of all letters. A head is advance,
-/// left end, top (below that of the em), width and height. Rows of pixels begin with a byte, the
-/// first pixel in its highest two bits.
+/// A block of characters: its decompressed length (two bytes, little-endian), then a deflate stream
+/// (RFC 1951) of the headers of all letters and the pixels of all letters. A header consists of
+/// advance, left offset, top offset (from the top of the em), width and height. Pixels have two
+/// bits, the first one in the highest bits; each row starts at a byte.
 const BLOCKS: [(RangeInclusive<u32>, &[u8]); 4] = [
     (0x20..=DOTS_PLACE, include_bytes!("font/basic")),
     (0xA0..=0xFF, include_bytes!("font/latin-1")),
@@ -29,24 +29,24 @@ const BLOCKS: [(RangeInclusive<u32>, &[u8]); 4] = [
     (0x400..=0x45F, include_bytes!("font/cyrillic")),
 ];
 
-/// The letters that have been used so far.
+/// The blocks that have been decompressed so far.
 #[derive(Default)]
 pub struct Font {
     blocks: [OnceCell<Block>; BLOCKS.len()],
 }
 
 struct Block {
-    /// All heads, then all pixels.
+    /// The headers of all letters, then their pixels.
     letters: Vec<u8>,
-    /// Where the pixels of each letter begin in it.
+    /// Offsets of the pixels of each letter in `letters`.
     starts: Vec<u16>,
 }
 
-/// A letter; lengths in pixels.
+/// A letter. Lengths are in pixels.
 pub struct Letter<'a> {
-    /// From its begin to that of the next one.
+    /// Distance to the next letter.
     pub advance: i32,
-    /// Of the upper left pixel, from the upper left corner of the em.
+    /// Offset of the upper left pixel from the upper left corner of the em.
     pub offset: (i32, i32),
     pub width: i32,
     pub height: i32,
@@ -54,7 +54,7 @@ pub struct Letter<'a> {
 }
 
 impl Letter<'_> {
-    /// How much of a pixel is ink: 0 to 3.
+    /// Returns the coverage of a pixel: 0 to 3.
     pub fn ink(&self, x: i32, y: i32) -> u8 {
         let at = y * ((self.width + 3) / 4 * 4) + x;
         let byte = usize::try_from(at / 4)
@@ -65,7 +65,7 @@ impl Letter<'_> {
 }
 
 impl Font {
-    /// The pixels of a character that [`has_letter`]; of another one a question mark.
+    /// Returns the letter for `c`, or a question mark if the font doesn't have it ([`has_letter`]).
     pub fn letter(&self, c: char) -> Letter<'_> {
         let code = if c == DOTS { DOTS_PLACE } else { u32::from(c) };
         let known = |(codes, _): &(RangeInclusive<u32>, &[u8])| codes.contains(&code);
@@ -85,18 +85,19 @@ impl Font {
         }
     }
 
-    /// How wide a text is.
+    /// Returns the width of `text` in pixels.
     pub fn width(&self, text: &str) -> i32 {
         text.chars().map(|c| self.letter(c).advance).sum()
     }
 
-    /// What can be shown of a text: marks that are not part of a letter are left out, runs of other
-    /// characters become one `?`, and what is wider than `width` ends in dots.
+    /// Returns `text` as it can be drawn: combining marks are left out, runs of other unknown
+    /// characters become one `?`, and text wider than `width` pixels is shortened and ends in
+    /// [`DOTS`].
     pub fn fitting(&self, text: &str, width: i32) -> String {
         let dots = self.letter(DOTS).advance;
         let mut shown = String::new();
         let mut used = 0;
-        // Bytes that leave room for the dots.
+        // Length in bytes of the text that leaves room for the dots.
         let mut kept = 0;
         for c in text.chars() {
             let c = match c {
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(shown("abc", 0), "…");
     }
 
-    /// A phone shows a picture 300 points wide.
+    /// Phones show a picture 300 points wide.
     #[test]
     fn text_is_at_least_eleven_points_high_in_a_bubble() {
         let points = f64::from(SIZE) * 300.0 / f64::from(super::super::draw::WIDTH);

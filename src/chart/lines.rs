@@ -1,4 +1,4 @@
-//! The same for a terminal: block characters.
+//! Draws the same pictures with block characters, for a terminal.
 
 use crate::monitor::history::Part;
 use crate::monitor::render::picture::{Chart, Drawing, Picture, Strips};
@@ -8,10 +8,10 @@ const UP: char = '▂';
 const SLOW: char = '▆';
 const DOWN: char = '×';
 const COLUMNS: usize = 48;
-/// A longer name has a line of its own.
+/// Maximum length of a name in characters; a longer one gets a line of its own.
 const NAME: usize = 17;
 
-/// Lines of plain text; empty when there is nothing to show.
+/// Returns lines of plain text, or an empty string if there is nothing to show.
 pub fn sparkline(picture: &Picture) -> String {
     match &picture.drawing {
         Drawing::Nothing => String::new(),
@@ -88,7 +88,7 @@ fn mark(part: &Part, slow: Option<f32>) -> char {
     }
 }
 
-/// The labels of the time under the columns, as far as there is room.
+/// Returns the line of time labels under the columns, without those for which there is no room.
 fn axis<'a>(ticks: impl Iterator<Item = &'a crate::monitor::render::picture::Tick>) -> String {
     let mut line = String::new();
     let mut wide = 0;
@@ -105,7 +105,7 @@ fn axis<'a>(ticks: impl Iterator<Item = &'a crate::monitor::render::picture::Tic
     line
 }
 
-/// As many parts as there are columns: what is down anywhere in one is down.
+/// Merges parts into one per column. A column is down if any of its parts is.
 fn columns(parts: &[Part]) -> Vec<Part> {
     let place = |column: usize| column * parts.len() / COLUMNS;
     (0..COLUMNS)

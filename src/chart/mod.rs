@@ -1,5 +1,5 @@
-//! Pictures of plain data: a PNG for the chat, block characters for the terminal. Pure; drawn where
-//! messages are sent, not in the agent's loop.
+//! Pictures of plain data: a PNG for the chat, block characters for the terminal. No I/O. They are
+//! drawn where messages are sent, outside of the agent's loop.
 
 #[cfg(feature = "charts")]
 mod canvas;

@@ -1,7 +1,7 @@
-//! Histories as pictures, compared byte for byte with those in `docs/pictures` and `tests/pictures`,
-//! which have been looked at in a phone's size, on light and dark ground, and as they are seen by those
-//! who cannot tell red from green. `SITEMON_PICTURES=1 cargo test --lib chart` draws them anew;
-//! `cargo test --release --lib chart -- --nocapture` prints what they take.
+//! Draws histories and compares the pictures byte for byte with those in `docs/pictures` and
+//! `tests/pictures`, which were reviewed by eye at a phone's size, on light and dark backgrounds
+//! and with simulated colour blindness. `SITEMON_PICTURES=1 cargo test --lib chart` redraws them;
+//! `cargo test --release --lib chart -- --nocapture` prints their size, time and memory.
 
 use super::canvas::Ink;
 use super::{draw, png, sparkline};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Wednesday 25 November 2026, 00:00 UTC.
 const NOW: i64 = 1_795_564_800;
 const DAY: i64 = 86_400;
-/// Sunday 29 March 2026, 01:00 UTC: Berlin's clocks go from 02:00 to 03:00.
+/// Sunday 29 March 2026, 01:00 UTC: in Berlin, clocks go from 02:00 to 03:00.
 const SPRING: i64 = 1_774_746_000;
 
 fn berlin(wall: i64) -> i64 {
@@ -22,7 +22,7 @@ fn berlin(wall: i64) -> i64 {
     wall + if summer { 7200 } else { 3600 }
 }
 
-/// A minute in the life of a site: what it is, and how long its check takes.
+/// Maps a minute to the state of a site and the duration of its check in milliseconds.
 type Life = fn(i64) -> (Kind, f64);
 
 fn noise(minute: i64) -> f64 {
@@ -200,7 +200,7 @@ fn pictures() -> Vec<(&'static str, Picture)> {
     ]
 }
 
-/// The last one is repeated.
+/// Builds strips of `sites` sites; the last of `known` is repeated.
 fn strips(sites: usize, known: &[(&str, Life, Option<f32>)]) -> Picture {
     let (from, to, count) = Span::Day.parts(NOW);
     let rows: Vec<Strip> = (0..sites.min(20))
@@ -231,7 +231,7 @@ fn strips(sites: usize, known: &[(&str, Life, Option<f32>)]) -> Picture {
     }
 }
 
-/// Those that the documentation shows are beside it.
+/// Returns the path of a picture. Those shown in the documentation are in `docs/pictures`.
 fn path(name: &str) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let folder = match name {
@@ -286,13 +286,13 @@ fn nothing_is_drawn_of_nothing() {
     assert!(png(&empty).starts_with(b"\x89PNG"));
 }
 
-/// The heap of a thread, to measure what a picture takes of it.
+/// Measures the heap memory that a picture takes.
 mod heap {
     use std::alloc::{GlobalAlloc, Layout, System};
     use std::cell::Cell;
 
     thread_local! {
-        /// Bytes in use since the last [`peak`] began, and the most of them.
+        /// Bytes in use since the last [`peak`] began, and their maximum.
         static USED: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
     }
 
@@ -302,7 +302,7 @@ mod heap {
     static COUNTING: Counting = Counting;
 
     fn count(bytes: usize, sign: isize) {
-        // A thread that ends has none any more.
+        // Fails in a thread that is ending.
         let _ = USED.try_with(|cell| {
             let (used, most) = cell.get();
             let used = used + sign * isize::try_from(bytes).unwrap_or(0);
@@ -310,7 +310,7 @@ mod heap {
         });
     }
 
-    // SAFETY: the system's, which is sound; counting does not allocate.
+    // SAFETY: forwards to the system allocator; `count` doesn't allocate.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             count(layout.size(), 1);
@@ -323,14 +323,14 @@ mod heap {
         }
 
         unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-            // For a moment there may be both.
+            // The old and the new block may exist at the same time.
             count(size, 1);
             count(layout.size(), -1);
             unsafe { System.realloc(block, layout, size) }
         }
     }
 
-    /// What `work` returns, and how many bytes of heap it had at most.
+    /// Returns the result of `work` and the maximum of heap bytes in use during it.
     pub fn peak<T>(work: impl FnOnce() -> T) -> (T, isize) {
         USED.set((0, 0));
         let done = work();
@@ -338,7 +338,7 @@ mod heap {
     }
 }
 
-/// The pixels of a picture, as another program unpacks them: width, and the colour of each.
+/// Decodes a picture with another decoder: width, and the palette index of each pixel.
 fn pixels(png: &[u8]) -> (usize, Vec<u8>) {
     let number = |at: usize| {
         let bytes: [u8; 4] = png[at..at + 4].try_into().expect("four");
@@ -379,8 +379,8 @@ fn named(name: &str) -> Picture {
         .expect(name)
 }
 
-/// WCAG 2.1, "relative luminance", of a colour as it is, or as it is seen without cones for red or for
-/// green (Machado, Oliveira and Fernandes 2009, severity 1).
+/// Returns the relative luminance (WCAG 2.1) of a colour, for normal vision or without cones for
+/// red or for green (Machado, Oliveira and Fernandes 2009, severity 1).
 fn luminance(color: [u8; 3], seen: [[f64; 3]; 3]) -> f64 {
     let linear = color.map(|part| match f64::from(part) / 255.0 {
         part if part <= 0.04045 => part / 12.92,
@@ -458,7 +458,7 @@ fn an_outage_takes_its_share_of_the_height() {
         };
         count(&picture, Ink::Down) as f32
     };
-    // That of the legend is always there.
+    // The legend always contains a sample.
     let (half, whole) = (drawn(0.5), drawn(1.0));
     let legend = 2.0 * half - whole;
     for share in [0.4, 0.6, 0.8] {
@@ -485,7 +485,7 @@ fn what_is_not_there_is_in_no_legend() {
             [Ink::Up, Ink::Slow, Ink::Down, Ink::Unwatched].map(|ink| count(&picture, ink) > 0);
         assert_eq!(there, inks, "{name}");
     }
-    // Each minute has one response time.
+    // A part of an hour has one response time, so its median and 95th percentile are the same.
     assert_eq!(count(&named("hour"), Ink::Tail), 0);
     assert!(count(&named("flat"), Ink::Tail) > 0);
 }

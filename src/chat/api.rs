@@ -1,4 +1,5 @@
-//! Judges the Bot API's answers: a result, a refusal, something that can't be read, or no server there.
+//! Interprets the responses of the Bot API: results, refusals, unreadable responses, and those of
+//! other servers.
 
 use super::api_types::{
     Envelope, RawCallback, RawMe, RawMessage, RawPeer, RawSent, RawUpdate, RawUpdates,
@@ -14,29 +15,29 @@ use nanoserde::DeJson;
 use std::fmt;
 use std::time::Duration;
 
-/// The longest `retry_after` that is believed.
+/// Maximum of `retry_after`; longer times are capped.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a captive portal answers (RFC 6585, section 6).
+/// Status code of captive portals (RFC 6585, section 6).
 const NETWORK_AUTHENTICATION: u16 = 511;
 
-/// Why a method of the Bot API gave no result. The texts never hold the token.
+/// Why a method of the Bot API gave no result. The texts never contain the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiError {
-    /// No answer, or one that isn't the Bot API's (a captive portal, a proxy's 502).
+    /// No response, or one that isn't the Bot API's (a captive portal, a proxy's 502).
     Unreachable { text: String },
-    /// `ok` was false.
+    /// `ok` is false.
     Refused(Refusal),
-    /// The Bot API answered, but it can't be read or is over 1 MiB.
+    /// A response of the Bot API that can't be read or exceeds 1 MiB.
     Unreadable(Unreadable),
 }
 
 /// `ok: false`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// `error_code`; the HTTP status when it is missing.
+    /// `error_code`, or the HTTP status if it is missing.
     pub code: i64,
-    /// Telegram's own words, or those of what stands in its place: one [`printable::line`].
+    /// The text of Telegram or of another server, as one [`printable::line`].
     pub description: String,
     /// `parameters.retry_after`, 1 s to a day.
     pub retry_after: Option<Duration>,
@@ -44,14 +45,14 @@ pub struct Refusal {
     pub migrate_to: Option<i64>,
 }
 
-/// Who or what a refusal is about.
+/// The subject of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The bot, or the server is not well: it may pass, whatever is sent and to which chat.
+    /// The bot or the server, whatever the request is. May be temporary.
     Bot,
     /// The chat: it blocked the bot, or is gone.
     Chat,
-    /// This request: its text, its topic, its chat; only the words tell.
+    /// This request: its text, its topic, its chat. Only the description tells which.
     Request,
 }
 
@@ -59,10 +60,10 @@ fn is_logged_out(description: &str) -> bool {
     description.to_ascii_lowercase().contains("logged out")
 }
 
-/// What could still be learnt from an answer that can't be read.
+/// What could be extracted from an unreadable response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    /// It ends too early and may be whole the next time.
+    /// The response is truncated and may be complete the next time.
     pub cut_off: bool,
     /// It begins with `"ok":true`.
     pub ok: bool,
@@ -73,7 +74,8 @@ pub struct Unreadable {
 }
 
 impl ApiError {
-    /// Telegram refuses the token: 401, or 404 for one that isn't even formed like a token.
+    /// Returns whether Telegram refuses the token: 401, or 404 if it doesn't have the form of a
+    /// token.
     pub fn is_unauthorised(&self) -> bool {
         matches!(
             self,
@@ -84,7 +86,7 @@ impl ApiError {
         )
     }
 
-    /// Who is refused, of a refusal that no other field explains.
+    /// Returns the subject of a refusal that has no explanation in other fields.
     pub fn refuses(&self) -> Option<Refused> {
         let ApiError::Refused(Refusal {
             code, description, ..
@@ -93,9 +95,9 @@ impl ApiError {
             return None;
         };
         Some(match code {
-            // The server puts this before whatever a request of ours is refused for; `Logged out`,
-            // without it, is about the bot (tdlib/telegram-bot-api, `fail_query_with_error` and
-            // `ClientManager::get_closing_error`).
+            // The server prefixes the description of any refused request with this. `Logged out`,
+            // without the prefix, is about the bot (tdlib/telegram-bot-api, `fail_query_with_error`
+            // and `ClientManager::get_closing_error`).
             400 if description.starts_with("Bad Request") && !is_logged_out(description) => {
                 Refused::Request
             }
@@ -105,13 +107,13 @@ impl ApiError {
         })
     }
 
-    /// A webhook is set, which keeps updates from those who ask for them.
+    /// Returns whether a webhook is set, which prevents polling.
     pub fn is_webhook(&self) -> bool {
         matches!(self, ApiError::Refused(refusal)
             if refusal.code == 409 && names_webhook(&refusal.description))
     }
 
-    /// The same with `secret` taken out of every text.
+    /// Returns the error with `secret` removed from its texts.
     pub(super) fn scrubbed(mut self, secret: &Secret) -> ApiError {
         match &mut self {
             ApiError::Unreachable { text }
@@ -145,13 +147,13 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
-/// A 409 is about a webhook, or about another program that polls; only its words say which.
+/// A 409 is caused by a webhook or by another program that polls; only the description tells which.
 pub fn names_webhook(description: &str) -> bool {
     description.to_ascii_lowercase().contains("webhook")
 }
 
-/// Why this is no answer of a Bot API, whatever it says; `None` when it is. `verified`: the server is
-/// known to be the Bot API's, so that an error of its front end (5xx) is its own.
+/// Returns why this isn't a response of a Bot API, or `None` if it is one. `verified` means that
+/// the server is known to be the Bot API's, so that errors of its front end (5xx) are its own.
 pub fn route_failure(outcome: &Result<Answer, CallError>, verified: bool) -> Option<String> {
     let (status, body) = match outcome {
         Ok(answer) => (answer.status, answer.body.as_slice()),
@@ -159,7 +161,7 @@ pub fn route_failure(outcome: &Result<Answer, CallError>, verified: bool) -> Opt
         Err(CallError::Failed(failure)) => return Some(failure.detail.clone()),
     };
     let own = verified && status >= 500 && status != NETWORK_AUTHENTICATION;
-    // One that is cut off, or of a shape that is not known, still begins as all do.
+    // A truncated response, or one of unknown form, still begins like this.
     let compact = body.iter().copied().filter(|b| !b.is_ascii_whitespace());
     let known = compact.take(6).eq(*br#"{"ok":"#) || json::read::<Envelope>(body).is_ok();
     (!own && !known).then(|| not_the_bot_api(status))
@@ -177,7 +179,7 @@ pub struct Me {
     pub username: String,
 }
 
-/// Judges an answer of `getMe`.
+/// Reads a response to `getMe`.
 pub fn read_me(outcome: Result<Answer, CallError>) -> Result<Me, ApiError> {
     let RawMe { result } = read(outcome)?;
     Ok(Me {
@@ -186,19 +188,19 @@ pub fn read_me(outcome: Result<Answer, CallError>) -> Result<Me, ApiError> {
     })
 }
 
-/// Judges an answer of `getUpdates`. An update of an unknown kind comes without a message.
+/// Reads a response to `getUpdates`. Updates of unknown kinds have no content.
 pub fn read_updates(outcome: Result<Answer, CallError>) -> Result<Vec<Update>, ApiError> {
     let RawUpdates { result } = read(outcome)?;
     Ok(result.into_iter().map(update).collect())
 }
 
-/// Judges an answer of `sendMessage` or `editMessageText`: the message's id.
+/// Reads the message's id from a response to a method that sends or edits a message.
 pub fn read_message_id(outcome: Result<Answer, CallError>) -> Result<i64, ApiError> {
     let RawSent { result } = read(outcome)?;
     Ok(result.message_id)
 }
 
-/// Judges an answer whose result is of no interest.
+/// Reads a response whose result isn't needed.
 pub fn read_done(outcome: Result<Answer, CallError>) -> Result<(), ApiError> {
     read::<Envelope>(outcome).map(|_| ())
 }
@@ -225,7 +227,7 @@ fn read<T: DeJson>(outcome: Result<Answer, CallError>) -> Result<T, ApiError> {
             json::read(&answer.body).map_err(|error| unreadable(&answer.body, error, stranger()))
         }
         Ok(envelope) => Err(ApiError::Refused(refusal(envelope, answer.status))),
-        // What matters of a refusal is its code.
+        // Without an envelope, an error status can't be attributed to the Bot API.
         Err(_) if answer.status != 200 => Err(ApiError::Unreachable { text: stranger() }),
         Err(error) => Err(unreadable(&answer.body, error, stranger())),
     }
@@ -246,8 +248,8 @@ fn refusal(envelope: Envelope, status: u16) -> Refusal {
     }
 }
 
-/// An answer that can't be read is Telegram's if it at least begins like an object; else it is a
-/// `stranger`'s.
+/// Classifies an unreadable response: it is Telegram's if it begins like an object, or else of an
+/// unrelated server, with the text `stranger`.
 fn unreadable(body: &[u8], error: JsonError, stranger: String) -> ApiError {
     let start = body.trim_ascii_start();
     if !start.starts_with(b"{") {
@@ -274,7 +276,7 @@ fn update(raw: RawUpdate) -> Update {
     }
 }
 
-/// The service messages of a group that becomes a supergroup: one in each.
+/// Reads the service messages that the old group and the new supergroup get at a migration.
 fn moved(raw: &RawMessage) -> Option<Content> {
     let here = raw.chat.as_ref()?.id;
     let (from, to) = match (raw.migrate_to_chat_id, raw.migrate_from_chat_id) {
@@ -300,8 +302,8 @@ fn incoming(raw: RawMessage) -> Option<Incoming> {
 fn press(raw: RawCallback) -> Option<Press> {
     let message = raw.message?;
     let entities = message.entities.as_deref().unwrap_or_default();
-    // Our own text, line breaks and marks of direction included, if it is from Telegram. Entities
-    // count UTF-16 units: a character more or less would move them.
+    // The text that sitemon sent, with its line breaks and direction marks, if it is from Telegram.
+    // Entities count UTF-16 code units, so adding or removing characters would shift them.
     let text = message.text.as_ref();
     let text = text
         .filter(|text| units(text) <= MESSAGE_UNITS)
@@ -316,17 +318,17 @@ fn press(raw: RawCallback) -> Option<Press> {
         message_id: message.message_id?,
         date: message.date.unwrap_or(0),
         data: printable::line(&raw.data?, NAME),
-        // The poll knows better.
+        // The poller sets the time.
         waited: Duration::MAX,
     })
 }
 
-/// The general topic of a forum group has no mark of its own.
+/// Returns the topic of a message. Messages in the General topic of a forum have no topic id.
 fn topic_of(message: &RawMessage) -> Option<i64> {
     const GENERAL: i64 = 1;
     let forum = message.chat.as_ref().and_then(|chat| chat.is_forum) == Some(true);
     match message.message_thread_id {
-        // Outside a forum it numbers the replies to a message.
+        // Outside of a forum it is the id of a thread of replies.
         Some(topic) if message.is_topic_message == Some(true) => Some(topic),
         _ => forum.then_some(GENERAL),
     }

@@ -1,4 +1,4 @@
-//! Every kind of answer and what is made of it.
+//! Tests how each kind of response is interpreted.
 
 use super::*;
 use crate::chat::api_types::{EditMessageText, GetUpdates, LinkPreviewOptions};
@@ -312,7 +312,7 @@ fn texts_of_updates_are_short_and_on_one_line() {
         panic!("no press: {updates:?}");
     };
     assert_eq!((&press.name, press.data.as_str()), (&name, "x {"));
-    // Our own marks of direction stay, or the entities behind them would move.
+    // Direction marks are kept, so that the offsets of entities after them stay valid.
     assert_eq!(press.html.as_deref(), Some("a\n\u{2068}b\u{2069} "));
 }
 

@@ -1,7 +1,7 @@
-//! The Bot API's objects as far as we speak them, by its own names
+//! The objects of the Bot API that are used here, under their own names
 //! (<https://core.telegram.org/bots/api>). Unknown fields are skipped.
 
-// nanoserde's derive writes such blocks.
+// The code that nanoserde's derive generates triggers this lint.
 #![allow(clippy::question_mark)]
 
 use nanoserde::{DeJson, SerJson};
@@ -12,9 +12,9 @@ pub struct GetUpdates {
     pub offset: Option<i64>,
     /// 1 to 100.
     pub limit: u32,
-    /// Seconds; Telegram takes 0 to 50.
+    /// In seconds; Telegram accepts 0 to 50.
     pub timeout: u64,
-    /// Remembered by Telegram until it is changed: always sent.
+    /// Always sent, because Telegram keeps the previous value otherwise.
     pub allowed_updates: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ pub struct EditMessageText {
     pub text: String,
     pub parse_mode: Option<String>,
     pub link_preview_options: LinkPreviewOptions,
-    /// Missing: the buttons go.
+    /// If it is missing, Telegram removes the buttons.
     pub reply_markup: Option<InlineKeyboardMarkup>,
 }
 
@@ -105,7 +105,7 @@ pub struct BotCommand {
     pub description: String,
 }
 
-/// Every answer, without its `result`.
+/// The envelope of each response, without its `result`.
 #[derive(DeJson)]
 pub struct Envelope {
     pub ok: bool,
@@ -117,31 +117,31 @@ pub struct Envelope {
 /// `ResponseParameters`.
 #[derive(DeJson, Default)]
 pub struct ResponseParameters {
-    /// Seconds.
+    /// In seconds.
     pub retry_after: Option<i64>,
     pub migrate_to_chat_id: Option<i64>,
 }
 
-/// The answer of `getMe`.
+/// The response to `getMe`.
 #[derive(DeJson)]
 pub struct RawMe {
     pub result: RawBot,
 }
 
-/// `User`, a bot.
+/// `User`, for a bot.
 #[derive(DeJson)]
 pub struct RawBot {
     pub id: i64,
     pub username: String,
 }
 
-/// The answer of `getUpdates`.
+/// The response to `getUpdates`.
 #[derive(DeJson)]
 pub struct RawUpdates {
     pub result: Vec<RawUpdate>,
 }
 
-/// `Update`; a kind that is not ours has neither.
+/// `Update`. Both fields are missing if the update is of another kind.
 #[derive(DeJson)]
 pub struct RawUpdate {
     pub update_id: UpdateId,
@@ -154,30 +154,30 @@ pub struct RawUpdate {
 pub struct RawCallback {
     pub id: Option<String>,
     pub from: Option<RawPeer>,
-    /// Too old for us to see: only `chat`, `message_id` and a `date` of 0.
+    /// If it is too old for the bot, has only `chat`, `message_id` and a `date` of 0.
     pub message: Option<RawMessage>,
     pub data: Option<String>,
 }
 
-/// `Message`; whatever may be missing or of no use to us is optional.
+/// `Message`. Fields that may be missing, or that aren't essential, are optional.
 #[derive(DeJson)]
 pub struct RawMessage {
     pub message_id: Option<i64>,
     pub message_thread_id: Option<i64>,
-    /// Its `message_thread_id` is a topic of a forum.
+    /// Whether `message_thread_id` is a topic of a forum.
     pub is_topic_message: Option<bool>,
     pub date: Option<i64>,
     pub chat: Option<RawPeer>,
     pub from: Option<RawPeer>,
     pub text: Option<String>,
     pub entities: Option<Vec<RawEntity>>,
-    /// The group has become a supergroup with this id…
+    /// Id of the supergroup that this group has become.
     pub migrate_to_chat_id: Option<i64>,
-    /// … and this is the supergroup that was the group of this id.
+    /// Id of the group that this supergroup was.
     pub migrate_from_chat_id: Option<i64>,
 }
 
-/// `MessageEntity`. Places count UTF-16 units.
+/// `MessageEntity`. Offset and length count UTF-16 code units.
 #[derive(Clone, DeJson)]
 pub struct RawEntity {
     #[nserde(rename = "type")]
@@ -186,7 +186,7 @@ pub struct RawEntity {
     pub length: i64,
 }
 
-/// `Chat` or `User`. Ids go beyond 32 bits.
+/// `Chat` or `User`. Ids may exceed 32 bits.
 #[derive(DeJson)]
 pub struct RawPeer {
     pub id: i64,
@@ -195,19 +195,19 @@ pub struct RawPeer {
     pub is_forum: Option<bool>,
 }
 
-/// The answer of all that send or edit a message.
+/// The response to all methods that send or edit a message.
 #[derive(DeJson)]
 pub struct RawSent {
     pub result: RawMessageId,
 }
 
-/// `Message`, of our own.
+/// `Message`, reduced to the id of one that the bot sent.
 #[derive(DeJson)]
 pub struct RawMessageId {
     pub message_id: i64,
 }
 
-/// An update's id: never negative. (nanoserde lets a number over `i64::MAX` turn negative.)
+/// The id of an update, never negative. (nanoserde wraps numbers over `i64::MAX` to negative ones.)
 pub struct UpdateId(pub i64);
 
 impl DeJson for UpdateId {

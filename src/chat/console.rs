@@ -1,4 +1,5 @@
-//! The terminal as chat: lines of stdin are commands, messages go to stdout as plain text.
+//! The terminal as a chat: lines of stdin are commands, messages are written to stdout as plain
+//! text.
 
 use super::html;
 use super::stdio::Stream;
@@ -13,14 +14,14 @@ use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-/// Bytes of a line that are kept.
+/// Maximum length of a line in bytes. Longer lines are truncated.
 const LONGEST_LINE: usize = 4096;
 const PROMPT: &str = "> ";
-/// To the begin of the line, and clears it (ECMA-48, EL).
+/// Moves to the start of the line and clears it (ECMA-48, EL).
 const CLEAR: &str = "\r\x1b[K";
 
-/// Hands each line of stdin to `events` as a command of chat [`CONSOLE`], an empty one as an update
-/// without content, and returns at the end of input. `now` gives the wall clock in Unix seconds.
+/// Sends each line of stdin to `events` as a command from chat [`CONSOLE`], and an empty line as an
+/// update without content. Returns at the end of input. `now` returns Unix seconds.
 pub async fn read_lines(events: &Sender<Update>, now: impl Fn() -> i64) {
     let ended = match io::stdin().as_fd().try_clone_to_owned() {
         Ok(stdin) => read_from(File::from(stdin), events, now).await,
@@ -31,25 +32,25 @@ pub async fn read_lines(events: &Sender<Update>, now: impl Fn() -> i64) {
     }
 }
 
-/// The line asks for the end.
+/// Returns whether the line asks sitemon to quit.
 pub fn is_quit(line: &str) -> bool {
     matches!(line.trim().trim_start_matches('/'), "quit" | "exit")
 }
 
-/// What the terminal shows at present.
+/// The state of the terminal's last line.
 ///
-/// The terminal itself edits the line that is being typed (termios(3), canonical mode), and shows it
-/// behind the prompt. What is written takes its place, with a new prompt below; the terminal keeps
-/// what was typed, and shows it again at Ctrl-R.
+/// The terminal itself edits the line that is typed (termios(3), canonical mode) and shows it after
+/// the prompt. Output overwrites that line and adds a new prompt below; the terminal keeps what was
+/// typed and shows it again at Ctrl-R.
 pub struct Screen {
     output: Rc<Output>,
-    /// It is a terminal: a line can be written over.
+    /// Stdout is a terminal on which a line can be overwritten.
     tty: bool,
-    /// There is a prompt in the last line.
+    /// The last line contains a prompt.
     prompt: bool,
-    /// The last line will be written over.
+    /// The last line is a message that the next output overwrites.
     passing: bool,
-    /// The buttons of the newest message that has some.
+    /// The buttons of the newest message that has any.
     choices: Vec<Button>,
 }
 
@@ -64,12 +65,12 @@ impl Screen {
         }
     }
 
-    /// Where to [`Output::write`] what is shown.
+    /// Returns the queue of the output; [`Output::write`] writes it.
     pub fn output(&self) -> Rc<Output> {
         self.output.clone()
     }
 
-    /// Writes a message; `picture` is its picture in lines of text. It is lost when stdout is not read.
+    /// Queues a message; `picture` is its picture as text. It is dropped if stdout isn't read.
     pub fn show(&mut self, message: &Message, picture: Option<&str>) {
         let before = self.choices.clone();
         let text = self.text_of(message, picture);
@@ -78,7 +79,8 @@ impl Screen {
         }
     }
 
-    /// The same for one that must not be lost: whether it was written, once that is known.
+    /// Like [`Screen::show`] for a message that must not be lost. The future returns whether it was
+    /// written.
     pub fn tell(
         &mut self,
         message: &Message,
@@ -88,13 +90,13 @@ impl Screen {
         self.output.deliver(text)
     }
 
-    /// Writes plain text and ends the line.
+    /// Writes plain text as a line.
     pub fn say(&mut self, text: &str) {
         let text = self.over() + &printable(text) + "\n" + self.prompt();
         self.output.put(text);
     }
 
-    /// A line can be typed now, if there is a terminal.
+    /// Shows a prompt if stdin and stdout are terminals.
     pub fn ask(&mut self) {
         self.prompt = self.tty && io::stdin().is_terminal();
         if self.prompt {
@@ -103,7 +105,7 @@ impl Screen {
         }
     }
 
-    /// No line is read any more.
+    /// Removes the prompt; no more lines are read.
     pub fn end_input(&mut self) {
         let text = self.over();
         self.prompt = false;
@@ -112,7 +114,7 @@ impl Screen {
         }
     }
 
-    /// A number stands for the button that was shown with it.
+    /// Converts a line with a number to a press of the button with that number.
     pub fn press(&self, line: &Incoming) -> Option<Press> {
         let number: usize = line.text.trim().parse().ok()?;
         let button = self.choices.get(number.checked_sub(1)?)?;
@@ -134,7 +136,7 @@ impl Screen {
                     _ => String::new(),
                 };
             }
-            // What is longer than the terminal is wide can't be written over.
+            // A line that is wider than the terminal can't be overwritten.
             let lines: Vec<&str> = text.lines().take(2).collect();
             let line = self.over() + &lines.join(" · ");
             self.passing = true;
@@ -160,7 +162,7 @@ impl Screen {
         if self.prompt { PROMPT } else { "" }
     }
 
-    /// Takes away a line that is to be written over.
+    /// Returns the sequence that clears the last line if it is to be overwritten.
     fn over(&mut self) -> String {
         let passing = std::mem::take(&mut self.passing);
         let over = if passing || self.prompt { CLEAR } else { "" };
@@ -174,14 +176,14 @@ impl Default for Screen {
     }
 }
 
-/// Control characters may come from a site and must not steer the terminal.
+/// Removes control characters, which may come from a site and must not control the terminal.
 fn printable(text: &str) -> String {
     let mut text = text.to_owned();
     text.retain(|c| !c.is_control() || c == '\n');
     text
 }
 
-/// Needs no thread: it is read only when it is readable, and then once.
+/// Reads without a thread: only when the stream is readable, and then once.
 async fn read_from(file: File, events: &Sender<Update>, now: impl Fn() -> i64) -> io::Result<()> {
     let source = Stream::new(file)?;
     let mut lines = Lines::default();
@@ -227,10 +229,10 @@ async fn read_from(file: File, events: &Sender<Update>, now: impl Fn() -> i64) -
     }
 }
 
-/// Cuts a stream of bytes into lines; blank ones are left out.
+/// Splits a stream of bytes into lines and leaves out blank ones.
 #[derive(Default)]
 struct Lines {
-    /// The line that has not ended yet, its first [`LONGEST_LINE`] bytes and one more if it is longer.
+    /// The unfinished line, up to [`LONGEST_LINE`] bytes, and one more if it is longer.
     partial: Vec<u8>,
 }
 
@@ -252,7 +254,7 @@ impl Lines {
         lines
     }
 
-    /// The line as it stands, if there is anything in it.
+    /// Ends the line and returns it unless it is blank.
     fn end(&mut self) -> Option<String> {
         let line = std::mem::take(&mut self.partial);
         let mut kept = line.get(..LONGEST_LINE).unwrap_or(&line);
@@ -260,7 +262,7 @@ impl Lines {
             && let Err(error) = std::str::from_utf8(kept)
             && error.error_len().is_none()
         {
-            // The cut went through a character.
+            // The line was truncated within a character.
             kept = &kept[..error.valid_up_to()];
         }
         let text = String::from_utf8_lossy(kept);

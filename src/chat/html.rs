@@ -1,9 +1,9 @@
-//! Telegram's HTML as plain text, for the terminal and for a message that Telegram would not parse;
-//! and a message of ours back as HTML.
+//! Converts Telegram's HTML to plain text, for the terminal and for a message that Telegram failed
+//! to parse, and a received message of this bot back to HTML.
 
 use super::api_types::RawEntity;
 
-/// The tags of the Bot API's "HTML style" that a message may hold.
+/// The tags of the Bot API's "HTML style" that may occur in a message.
 const TAGS: [&str; 9] = [
     "b",
     "i",
@@ -24,8 +24,8 @@ const ENTITIES: [(&str, char); 4] = [
     ("&quot;", '"'),
 ];
 
-/// `html` without its tags and with its entities decoded. Never longer than `html`; whatever is
-/// neither a known tag nor a known entity is kept as it stands, so that no text is lost.
+/// Returns `html` without its tags and with its entities decoded. The result is never longer than
+/// `html`. Unknown tags and entities are kept unchanged, so that no text is lost.
 pub fn plain(html: &str) -> String {
     let mut out = String::with_capacity(html.len());
     let mut rest = html;
@@ -48,8 +48,8 @@ pub fn plain(html: &str) -> String {
     out
 }
 
-/// A message as Telegram gives it back, text and entities, as the HTML it was made from. Of the
-/// entities those count that our messages have; what Telegram itself found (links) is found again.
+/// Returns the HTML that a message was made from, given its text and entities. Ignores entities of
+/// kinds that sitemon doesn't send; Telegram adds those (links) again.
 pub fn marked(text: &str, entities: &[RawEntity]) -> String {
     let mut marks: Vec<(i64, i64, &str)> = entities
         .iter()
@@ -64,7 +64,6 @@ pub fn marked(text: &str, entities: &[RawEntity]) -> String {
             (entity.length > 0).then_some((entity.offset, end, tag))
         })
         .collect();
-    // Outer ones first.
     marks.sort_by_key(|&(start, end, _)| (start, std::cmp::Reverse(end)));
     let mut marks = marks.into_iter().peekable();
     let mut open: Vec<(i64, &str)> = Vec::new();
@@ -76,7 +75,7 @@ pub fn marked(text: &str, entities: &[RawEntity]) -> String {
             close(&mut html, tag);
         }
         while let Some((_, end, tag)) = marks.next_if(|(start, ..)| *start <= at) {
-            // Never beyond the one around it.
+            // Entities must not end after the one that they are in.
             let end = open.last().map_or(end, |(outer, _)| end.min(*outer));
             if end > at {
                 html.push_str(&format!("<{tag}>"));
@@ -95,7 +94,7 @@ pub fn marked(text: &str, entities: &[RawEntity]) -> String {
     html
 }
 
-/// Bytes of the tag that `text` starts with, if it is one of [`TAGS`].
+/// Returns the length in bytes of the tag that `text` starts with, if it is one of [`TAGS`].
 fn tag_length(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('<')?;
     let end = inner.find('>')?;

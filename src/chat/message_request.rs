@@ -1,4 +1,4 @@
-//! How a message is put for the Bot API, and what the answer means for it.
+//! Builds the requests of the Bot API that send a message, and interprets the responses.
 
 use super::api::{self, ApiError, Refusal, Refused, Unreadable};
 use super::api_types::{
@@ -12,13 +12,13 @@ use crate::http::{Answer, CallError, HeaderValue};
 use crate::monitor::outbox::message::{Button, ButtonStyle, Delivery, Message};
 use nanoserde::SerJson;
 
-/// The content type of every body without a file.
+/// The content type of a body without a file.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The name of the part that holds a picture.
+/// Name of the part that contains the picture.
 const PHOTO: &str = "photo";
 
-/// A request's body.
+/// The body of a request.
 pub enum Body {
     Json(String),
     Multipart(Multipart),
@@ -40,25 +40,25 @@ impl Body {
     }
 }
 
-/// How a message is put; every repetition is simpler than the one before.
+/// The form in which a message is sent; each retry uses a simpler one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
-    /// The message to edit.
+    /// Id of the message to edit.
     pub edit: Option<i64>,
-    /// The message to reply to.
+    /// Id of the message to reply to.
     pub reply_to: Option<i64>,
-    /// The topic of a new message; `None` = General, or a chat without topics.
+    /// The topic of a new message; `None` for General, or for a chat without topics.
     pub topic: Option<i64>,
     pub html: bool,
-    /// As a new message, if the one to edit is gone.
+    /// Whether to send a new message if the one to edit is gone.
     pub anew: bool,
-    /// With its picture.
+    /// Whether to send the picture.
     pub photo: bool,
-    /// With the colours of its buttons.
+    /// Whether the buttons have colours.
     pub styled: bool,
 }
 
-/// What to do after an answer.
+/// What to do after a response.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     Done(Delivery),
@@ -66,7 +66,7 @@ pub enum Verdict {
 }
 
 impl Form {
-    /// The form of the first attempt.
+    /// Returns the form of the first attempt.
     pub fn of(message: &Message, topic: Option<i64>, photo: bool) -> Form {
         Form {
             edit: message.edit,
@@ -79,7 +79,7 @@ impl Form {
         }
     }
 
-    /// Method and body. `png` is the picture of a form with one.
+    /// Returns the method and the body. `png` is the picture, if the form has one.
     pub fn request(self, message: &Message, png: &[u8]) -> (&'static str, Body) {
         let (text, parse_mode) = if self.html {
             (message.html.clone(), Some("HTML".to_owned()))
@@ -146,8 +146,8 @@ impl Form {
         }
     }
 
-    /// The form to try after a 400 with this description, if the form is what it complains of.
-    /// Telegram has no other mark for these than the words.
+    /// Returns the form to try after a 400 with this description, if a property of the form caused
+    /// it. Telegram distinguishes these errors only by their description.
     fn simpler(self, description: &str) -> Option<Form> {
         let description = description.to_ascii_lowercase();
         let says = |words: &[&str]| words.iter().any(|words| description.contains(words));
@@ -159,7 +159,7 @@ impl Form {
                 ..self
             })
         } else if self.styled && says(&["style", "keyboard button"]) {
-            // A server older than Bot API 9.4 that refuses what it doesn't know.
+            // A server older than Bot API 9.4 that refuses unknown fields.
             Some(Form {
                 styled: false,
                 ..self
@@ -184,13 +184,14 @@ impl Form {
                 ..self
             })
         } else {
-            // Whatever is wrong with the picture, or a group where none may be sent.
+            // The picture may be unacceptable, or pictures may be forbidden in the group.
             self.without_photo()
         }
     }
 
-    /// What a description complains of is known, whatever server says it: one that puts nothing before
-    /// its words is no reason to repeat a message for ever.
+    /// Returns whether the description is a known one about this form. Such an error is permanent,
+    /// even if the server doesn't use Telegram's prefix, so the message must not be retried for
+    /// ever.
     fn knows(self, description: &str) -> bool {
         let words = ["message is not modified", "chat not found"];
         self.simpler(description).is_some()
@@ -198,7 +199,8 @@ impl Form {
             || words.iter().any(|words| description.contains(words))
     }
 
-    /// A picture for a text: not every server puts one in the place of the other. Else without it.
+    /// Returns the form without an edit that replaces a text by a picture, which not every server
+    /// supports, or else without the picture.
     fn without_photo(self) -> Option<Form> {
         let simpler = if self.edit.is_some() {
             Form { edit: None, ..self }
@@ -212,7 +214,7 @@ impl Form {
     }
 }
 
-/// The message to edit is not there any more.
+/// Returns whether the message to edit no longer exists.
 fn is_gone(description: &str) -> bool {
     let description = description.to_ascii_lowercase();
     let words = [
@@ -250,14 +252,14 @@ fn keyboard(rows: &[Vec<Button>], styled: bool) -> Option<InlineKeyboardMarkup> 
     })
 }
 
-/// What the answer to `message`, put in this `form`, means.
+/// Interprets the response to `message`, sent in this `form`.
 pub fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) -> Verdict {
     let answered = outcome.is_ok();
     let error = match api::read_message_id(outcome) {
         Ok(message_id) => return Verdict::Done(Delivery::Sent { message_id }),
         Err(error) => error,
     };
-    // A server that knows no pictures, or is overtaxed by one, must not hold up the text.
+    // A server that doesn't support pictures, or fails on one, must not delay the text.
     let unknown = match &error {
         ApiError::Refused(refusal) => {
             refusal.code >= 500 || refusal.code == 404 && refusal.description.contains("method")
@@ -275,7 +277,7 @@ pub fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) 
         reason: reason.clone(),
     };
     Verdict::Done(match &error {
-        // Telegram has it; without an id, no message can be a reply to it.
+        // The message was sent, but without its id it can't be replied to.
         ApiError::Unreadable(Unreadable {
             ok: true,
             message_id,

@@ -1,4 +1,4 @@
-//! Every answer to a send and what becomes of the message.
+//! Tests how each response to a message is handled.
 
 use super::*;
 use crate::monitor::site::outcome::{Failure, FailureKind};
@@ -39,7 +39,7 @@ fn judged(message: &Message, outcome: Result<Answer, CallError>) -> Verdict {
     judge(message, first(message), outcome)
 }
 
-/// The form of the first attempt, without topic and picture.
+/// Returns the form of the first attempt, without topic and picture.
 fn first(message: &Message) -> Form {
     Form::of(message, None, false)
 }
@@ -232,7 +232,7 @@ fn what_refuses_the_bot_is_for_later_everywhere() {
     ] {
         let reason = format!("{why} ({code})");
         assert_eq!(delivery(refusal(code, why)), later(None, true, &reason));
-        // An edit is no exception.
+        // The same applies to edits.
         let edited = judged(&edit(), refusal(code, why));
         assert_eq!(edited, Verdict::Done(later(None, true, &reason)));
     }
@@ -372,7 +372,7 @@ fn a_vanished_topic_is_left_out_before_the_reply_is() {
     }
 }
 
-/// Name, further header lines and content of each part.
+/// Returns name, further header lines and content of each part.
 fn parts(body: &Multipart) -> Vec<(String, String, Vec<u8>)> {
     let content_type = body.content_type();
     let content_type = content_type.to_str().unwrap();

@@ -1,8 +1,8 @@
 //! The transports of the chat: the Telegram Bot API and the terminal.
 //!
-//! Both turn what comes in into [`Update`](crate::monitor::outbox::message::Update)s
-//! and send [`Message`](crate::monitor::outbox::message::Message)s; neither decides
-//! who may command or what is worth saying.
+//! Both convert input to [`Update`](crate::monitor::outbox::message::Update)s and send
+//! [`Message`](crate::monitor::outbox::message::Message)s. Neither decides which chats may give
+//! commands or which messages are sent.
 
 mod api;
 mod api_types;

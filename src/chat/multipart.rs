@@ -1,10 +1,10 @@
-//! `multipart/form-data` (RFC 7578): how a file is sent.
+//! Writes bodies of type `multipart/form-data` (RFC 7578), for uploading files.
 
 use crate::http::HeaderValue;
 use nanoserde::SerJson;
 use std::hash::{BuildHasher, RandomState};
 
-/// A body that is being written; [`Multipart::end`] makes it whole.
+/// An unfinished body; [`Multipart::end`] completes it.
 pub struct Multipart {
     boundary: String,
     bytes: Vec<u8>,
@@ -14,7 +14,8 @@ impl Multipart {
     pub fn new() -> Multipart {
         let random = RandomState::new();
         Multipart {
-            // What is between may come from a site: not to be guessed.
+            // Random, because the parts may contain text from a site, which must not forge a
+            // boundary.
             boundary: format!("{:016x}{:016x}", random.hash_one(0), random.hash_one(1)),
             bytes: Vec::new(),
         }
@@ -24,14 +25,14 @@ impl Multipart {
         self.part(name, "", value.as_bytes());
     }
 
-    /// Nothing for `None`.
+    /// Adds no part if `value` is `None`.
     pub fn json(&mut self, name: &str, value: Option<&impl SerJson>) {
         if let Some(value) = value {
             self.text(name, &value.serialize_json());
         }
     }
 
-    /// A PNG.
+    /// Adds a PNG file.
     pub fn file(&mut self, name: &str, bytes: &[u8]) {
         let more = format!("; filename=\"{name}.png\"\r\nContent-Type: image/png");
         self.part(name, &more, bytes);

@@ -1,6 +1,6 @@
-//! What the long poll asks next and what it makes of an answer: a state machine without sockets or
-//! clock. [`super::telegram`] asks [`Poller::next`], calls, hands the answer to
-//! [`Poller::on_answer`] and does what the [`Step`] says.
+//! The state machine of the long poll, without I/O and clock. [`super::telegram`] gets the next
+//! call from [`Poller::next`], makes it, passes the response to [`Poller::on_answer`] and executes
+//! the [`Step`] that it returns.
 
 use super::api::{self, ApiError, Refusal, Unreadable};
 use crate::http::{Answer, CallError};
@@ -8,43 +8,44 @@ use crate::monitor::outbox::message::{Content, Update};
 use log::Level;
 use std::time::Duration;
 
-/// Updates asked for at once; Telegram's most.
+/// Maximum number of updates per poll, which is Telegram's limit.
 const MAX_UPDATES: u32 = 100;
-/// Long-poll times over this are clamped by Telegram.
+/// Telegram's limit of the long-poll time.
 const LONGEST_POLL: Duration = Duration::from_secs(50);
-/// Two polls that bring nothing new are at least this far apart.
+/// Minimum time between the starts of two polls, if the first one brings no new updates.
 const LEAST_INTERVAL: Duration = Duration::from_millis(500);
-/// When no poll has brought everything there was for so long, the next one doesn't wait at Telegram.
-/// What is there already comes with it; what comes with a later one cannot be older than this one.
+/// If the backlog was last empty this long ago, the next poll has a timeout of 0. It fetches what
+/// is already there, so that the updates of the following one are known to be newer.
 const BACKLOG_AFTER: Duration = Duration::from_secs(60);
-/// Between tries while the token is refused.
+/// Retry interval while the token is refused.
 pub const UNAUTHORISED_WAIT: Duration = Duration::from_secs(5 * 60);
-/// Between tries while another program polls: Telegram delays its answers as long.
+/// Retry interval while another program polls; Telegram delays its responses for as long.
 const CONFLICT_WAIT: Duration = Duration::from_secs(3);
-/// What goes on for long is logged, and a webhook deleted, at most this often.
+/// Minimum interval between logs of a lasting condition, and between deletions of a webhook.
 const MINUTE: Duration = Duration::from_secs(60);
 pub const WEBHOOK_DELETED: &str = "A webhook was set for this bot and kept its commands from sitemon: \
                                    it was deleted. If another program needs it, give sitemon a bot \
                                    of its own.";
-/// A new count of updates, which begins at a random number, does not begin so close below the old one.
+/// A new sequence of update ids, which starts at a random number, isn't expected this close below
+/// the old one.
 const CLOSE: i64 = 50;
-/// The longest back-off.
+/// Maximum backoff.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
-/// A lone update whose answer was cut off so often in a row is taken for unreadable.
+/// Number of consecutive truncated responses after which a lone update counts as unreadable.
 const CUT_OFF_TRIES: u32 = 3;
 
-/// What the poll has to tell the agent.
+/// An event for the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PollEvent {
-    /// In Telegram's order; never empty. Their ids are confirmed with the next poll.
+    /// Updates in Telegram's order, never empty. The next poll confirms their ids.
     Updates(Vec<Update>),
-    /// Who we are: `/cmd@username` is ours.
+    /// The bot's name: `/cmd@username` is addressed to it.
     Bot { username: String },
-    /// Worth telling in the chat, plain text.
+    /// Plain text for the chat.
     Notice(String),
 }
 
-/// A call to be made.
+/// A call of the Bot API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     GetMe,
@@ -58,7 +59,7 @@ pub enum Request {
     },
 }
 
-/// What to do after an answer, in this order: log, hand over the events, wait.
+/// What to do after a response, in this order: log, pass on the events, wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     pub log: Vec<(Level, String)>,
@@ -72,23 +73,23 @@ impl Step {
     }
 }
 
-/// See the module.
+/// The state machine of the long poll.
 pub struct Poller {
     stage: Stage,
     set_commands: bool,
     timeout: Duration,
     offset: Option<i64>,
-    /// Updates from this id up to `offset` were handed over: what brings one of them again is an old
-    /// answer, such as a relay's cache has.
+    /// The updates from this id up to `offset` were passed on. A response that contains one of them
+    /// is an old one, for example from a relay's cache.
     floor: Option<i64>,
-    /// When a poll last brought everything there was.
+    /// When a poll last emptied the backlog.
     drained: Option<Duration>,
-    /// 1 to [`MAX_UPDATES`]: 1 after an answer that could not be read, then doubled with every one that could.
+    /// 1 to [`MAX_UPDATES`]: 1 after an unreadable response, then doubled with each readable one.
     limit: u32,
-    /// When the call that is under way was begun.
+    /// When the current call began.
     started: Duration,
     outage: Option<Outage>,
-    /// Answers to a lone update that were cut off in a row.
+    /// Number of consecutive truncated responses with a lone update.
     cut_off: u32,
     unauthorised_told: bool,
     conflict_told: Option<Duration>,
@@ -105,15 +106,16 @@ enum Stage {
     GetUpdates,
 }
 
-/// Failures in a row.
+/// A streak of failures.
 struct Outage {
     since: Duration,
     failures: u32,
 }
 
 impl Poller {
-    /// `offset` is the first update id wanted; `set_commands` = [`Request::SetMyCommands`] is asked
-    /// once; `poll` is the long-poll time; `seed` scatters the back-off.
+    /// `offset` is the first update id to ask for; `set_commands` makes one call of
+    /// [`Request::SetMyCommands`]; `poll` is the long-poll time; `seed` is for the jitter of the
+    /// backoff.
     pub fn new(offset: Option<i64>, set_commands: bool, poll: Duration, seed: u64) -> Poller {
         Poller {
             stage: Stage::GetMe,
@@ -134,7 +136,7 @@ impl Poller {
         }
     }
 
-    /// The call to make at `now`, any monotonic time.
+    /// Returns the call to make at `now`, in any monotonic time.
     pub fn next(&mut self, now: Duration) -> Request {
         self.started = now;
         match self.stage {
@@ -149,19 +151,20 @@ impl Poller {
         }
     }
 
-    /// The requests go another way from now on: what was under way is asked anew, and a back-off is over.
+    /// Resets the backoff because requests take another route from now on; the current call is
+    /// repeated.
     pub fn on_other_route(&mut self) {
         if let Some(outage) = &mut self.outage {
             outage.failures = 0;
         }
     }
 
-    /// The first update id that no step has handed over; `None` = Telegram knows.
+    /// Returns the first update id that wasn't passed on, or `None` if only Telegram knows it.
     pub fn offset(&self) -> Option<i64> {
         self.offset
     }
 
-    /// The answer to the call that [`Poller::next`] wanted.
+    /// Handles the response to the call that [`Poller::next`] returned.
     pub fn on_answer(&mut self, now: Duration, outcome: Result<Answer, CallError>) -> Step {
         let mut step = Step::default();
         let judged = match self.stage {
@@ -202,7 +205,7 @@ impl Poller {
         };
     }
 
-    /// The list of commands is a convenience: without it we go on.
+    /// The list of commands isn't essential: a failure is only logged.
     fn on_commands_set(&mut self, done: Result<(), ApiError>, step: &mut Step) {
         if let Err(error) = done {
             step.note(
@@ -224,8 +227,8 @@ impl Poller {
         let brought = updates.len();
         updates.retain(|update| !self.is_old(update.id));
         let drained = brought < self.limit as usize && updates.len() == brought;
-        // More than was asked for comes from another server than Telegram's: the rest is not confirmed,
-        // and comes again.
+        // A server other than Telegram's may send more than was asked for. The rest isn't
+        // confirmed, so it is sent again.
         updates.truncate(self.limit as usize);
         let waited = self.waited(now);
         for update in &mut updates {
@@ -243,8 +246,8 @@ impl Poller {
         } else {
             (self.limit * 2).min(MAX_UPDATES)
         };
-        // Telegram may begin a new count after a week without updates: the last id counts, be it
-        // smaller than those before.
+        // Telegram may start a new sequence of ids after a week without updates: the last id counts
+        // even if it is smaller than earlier ones.
         let offset = updates
             .iter()
             .map(|update| update.id)
@@ -329,8 +332,8 @@ impl Poller {
         }
     }
 
-    /// One poisoned update must not stop those behind it: they are asked for one by one, so that
-    /// none is skipped but the one that can't be read.
+    /// Asks for updates one by one after an unreadable response, so that only the unreadable update
+    /// is skipped.
     fn on_unreadable(&mut self, now: Duration, unreadable: Unreadable, step: &mut Step) {
         if !matches!(self.stage, Stage::GetUpdates) {
             return self.failed(now, &ApiError::Unreadable(unreadable), step);
@@ -362,7 +365,7 @@ impl Poller {
         }
     }
 
-    /// Backs off; the first failure of an outage alone is logged.
+    /// Backs off. Logs only the first failure of an outage.
     fn failed(&mut self, now: Duration, error: &ApiError, step: &mut Step) {
         let outage = self.outage.get_or_insert(Outage {
             since: now,
@@ -384,7 +387,7 @@ impl Poller {
         }
     }
 
-    /// Telegram answered, whatever it said.
+    /// Notes that Telegram responded, even if with an error.
     fn reached(&mut self, now: Duration, step: &mut Step) {
         if let Some(outage) = self.outage.take() {
             let seconds = now.saturating_sub(outage.since).as_secs();
@@ -395,7 +398,7 @@ impl Poller {
         }
     }
 
-    /// How long the next poll is to wait at Telegram for something to bring.
+    /// Returns the long-poll time of the next poll.
     fn patience(&self, now: Duration) -> Duration {
         match self.drained {
             Some(at) if now.saturating_sub(at) < BACKLOG_AFTER => self.timeout,
@@ -403,19 +406,20 @@ impl Poller {
         }
     }
 
-    /// How long what a poll brings may have waited at most: nothing was left by the one before.
+    /// Returns the maximum time for which the updates of a poll may have waited: the previous poll
+    /// left none behind.
     fn waited(&self, now: Duration) -> Duration {
         self.drained
             .map_or(Duration::MAX, |at| now.saturating_sub(at))
     }
 
-    /// What is missing until [`LEAST_INTERVAL`] after the call was begun.
+    /// Returns the rest of [`LEAST_INTERVAL`] since the call began.
     fn pace(&self, now: Duration) -> Duration {
         (self.started + LEAST_INTERVAL).saturating_sub(now)
     }
 }
 
-/// At most once a minute: whether `last` is that long ago, and is `now` from here on.
+/// Returns whether at least a minute has passed since `last`; if so, sets `last` to `now`.
 fn due(last: &mut Option<Duration>, now: Duration) -> bool {
     let due = last.is_none_or(|last| now.saturating_sub(last) >= MINUTE);
     if due {
@@ -428,7 +432,8 @@ fn due(last: &mut Option<Duration>, now: Duration) -> bool {
 struct Jitter(u64);
 
 impl Jitter {
-    /// The wait after so many failures in a row: 1 to 2 s, then twice as long each, 30 to 60 s at most.
+    /// Returns the wait after `failures` failures in a row: 1 to 2 s, doubled each time, at most 30
+    /// to 60 s.
     fn back_off(&mut self, failures: u32) -> Duration {
         let longest = Duration::from_secs(1 << failures.min(6)).min(LONGEST_BACK_OFF);
         let half = longest / 2;

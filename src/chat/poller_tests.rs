@@ -1,4 +1,4 @@
-//! The poll against scripted answers, in virtual time.
+//! Runs the poller against scripted responses, in virtual time.
 
 use super::*;
 use crate::monitor::site::outcome::{Failure, FailureKind};
@@ -8,7 +8,7 @@ const EMPTY: &str = r#"{"ok":true,"result":[]}"#;
 const OTHER_POLLER: &str = r#"{"ok":false,"error_code":409,"description":"Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"}"#;
 const WEBHOOK: &str = r#"{"ok":false,"error_code":409,"description":"Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"}"#;
 
-/// Drives a [`Poller`]: an answer takes `took`, and a wait passes at once.
+/// Drives a [`Poller`]: a response takes `took`, and waits pass at once.
 struct Driver {
     poller: Poller,
     now: Duration,
@@ -25,7 +25,7 @@ impl Driver {
         }
     }
 
-    /// Past `getMe` and `setMyCommands`.
+    /// Returns a driver that is past `getMe` and `setMyCommands`.
     fn starting() -> Driver {
         let mut driver = Driver::new();
         driver.answer(200, r#"{"ok":true,"result":{"id":1,"username":"our_bot"}}"#);
@@ -33,7 +33,7 @@ impl Driver {
         driver
     }
 
-    /// Past the poll for what waited at the start.
+    /// Returns a driver that is past the poll for the initial backlog.
     fn polling() -> Driver {
         let mut driver = Driver::starting();
         driver.drains(100, 100);
@@ -72,7 +72,7 @@ impl Driver {
         self.polls_for(offset, limit, Duration::from_secs(50));
     }
 
-    /// What waits there is asked for, and nothing is waited for.
+    /// Asserts that the next poll asks for the backlog and doesn't wait.
     #[track_caller]
     fn drains(&mut self, offset: i64, limit: u32) {
         self.polls_for(offset, limit, Duration::ZERO);
@@ -181,7 +181,7 @@ fn a_new_count_of_ids_is_followed() {
     driver.polls(8, 100);
 }
 
-/// A relay's cache, or a server that ignores `offset`.
+/// As with a relay's cache, or a server that ignores `offset`.
 #[test]
 fn an_old_answer_hands_nothing_over_again_and_moves_no_offset_back() {
     let mut driver = Driver::polling();
@@ -491,7 +491,7 @@ fn an_update_knows_how_long_it_may_have_waited() {
     for update in [press, good] {
         let mut driver = Driver::starting();
         driver.drains(100, 100);
-        // However long that takes: it may be the line that is slow.
+        // A slow response must not make the updates look newer.
         driver.took = Duration::from_secs(8);
         let first = driver.answer(200, &result(&[update(100)]));
         assert_eq!(waited(&first), Duration::MAX, "it was there at the start");
@@ -503,7 +503,7 @@ fn an_update_knows_how_long_it_may_have_waited() {
         driver.took = Duration::from_millis(10);
         let third = driver.answer(200, &result(&[update(102)]));
         assert_eq!(waited(&third), Duration::from_millis(10));
-        // An outage: what waits after it may be as old as that.
+        // After an outage, updates may be as old as its start.
         driver.now += Duration::from_secs(1200);
         driver.drains(103, 100);
         let fourth = driver.answer(200, &result(&[update(103)]));
@@ -542,13 +542,13 @@ fn no_more_updates_are_taken_than_were_asked_for() {
         _ => Vec::new(),
     };
     let mut driver = Driver::polling();
-    // A server that does not know `limit`, but the offset.
+    // A server that ignores `limit`, but not `offset`.
     for from in [1000, 1100, 1200] {
         let step = driver.answer(200, &updates(from..6000));
         assert_eq!(taken(step), (from..from + 100).collect::<Vec<_>>());
         driver.polls(from + 100, 100);
     }
-    // One by one.
+    // After an unreadable response, the poller asks for one update at a time.
     driver.answer(200, r#"{"ok":true,"result":[{"update_id":1300,"#);
     driver.polls(1300, 1);
     let step = driver.answer(200, &updates(1300..6000));

@@ -1,5 +1,5 @@
-//! A standard stream, whatever it is. Its flags are left alone: the other processes at a terminal
-//! have the same ones.
+//! A standard stream of any kind. Its file status flags aren't changed, because other processes
+//! share them.
 
 use crate::offload::offload;
 use async_io::Async;
@@ -7,13 +7,13 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-/// A pipe that is writable takes so much without waiting (`PIPE_BUF`, pipe(7)).
+/// Number of bytes that a writable pipe accepts without blocking (`PIPE_BUF`, pipe(7)).
 pub const PIECE: usize = 4096;
 
 pub enum Stream {
-    /// Terminals, pipes, sockets.
+    /// A terminal, pipe or socket.
     Polled(Async<File>),
-    /// Regular files and `/dev/null`, which epoll refuses (EPERM): they are always ready.
+    /// A regular file or `/dev/null`, which epoll refuses (EPERM) and which is always ready.
     Plain(File),
 }
 
@@ -29,7 +29,7 @@ impl Stream {
         }
     }
 
-    /// Reads once, when there is something to read.
+    /// Waits until there is something to read, and reads once.
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Stream::Polled(polled) = self {
             polled.readable().await?;
@@ -37,8 +37,9 @@ impl Stream {
         self.file().read(buffer)
     }
 
-    /// Writes all of it, and waits for its reader, but not on this thread: a stopped terminal, a
-    /// pipe that others fill too and a file on a dead server block all the same.
+    /// Writes all of `text`. The writes are made on another thread, because a stopped terminal, a
+    /// pipe that other processes fill too, and a file on an unreachable server block in spite of
+    /// polling.
     pub async fn write_all(self: &Arc<Stream>, text: &str) -> io::Result<()> {
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
@@ -60,7 +61,7 @@ impl Stream {
     fn again(&self, error: &io::Error) -> bool {
         match error.kind() {
             io::ErrorKind::Interrupted => true,
-            // Another process made it so, and was faster.
+            // Another process set O_NONBLOCK, and filled the pipe before this write.
             io::ErrorKind::WouldBlock => matches!(self, Stream::Polled(_)),
             _ => false,
         }

@@ -24,48 +24,49 @@ use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// For every call but the long poll.
+/// Timeout of all calls except the long poll.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// What the long poll gets on top of its own time.
+/// Time that a long poll may take in addition to its long-poll time.
 const POLL_GRACE: Duration = Duration::from_secs(10);
-/// While the clock isn't set: how long a message waits, and how often the poll looks at the clock.
+/// While the clock isn't set: when to retry a message, and how often the poll checks the clock.
 const CLOCK_WAIT: Duration = Duration::from_secs(5);
 const CLOCK_LOOK: Duration = Duration::from_secs(1);
-/// A topic that was closed or is gone is tried again after this: it may be open by then.
+/// A topic that was closed or deleted is tried again after this time, because it may be open by
+/// then.
 const TOPIC_WAIT: Duration = Duration::from_secs(60 * 60);
 const CLOCK_NOT_SET: &str = "clock not set";
-/// How often, and how soon again, what waits at Telegram is tried to be passed over.
+/// Number and interval of the attempts to skip pending updates.
 const SKIP_ATTEMPTS: u32 = 5;
 const SKIP_WAIT: Duration = Duration::from_secs(3);
-/// Characters of a log line: a few texts of a server and our own words around them.
+/// Maximum length of a log line in characters.
 const LOG_LINE: usize = 1000;
-/// Reports of requests that wait to be taken; more are dropped.
+/// Capacity of the channel of [`RouteUse`]s; more are dropped.
 const REPORTS: usize = 16;
 
-/// Where the Bot API is, and the token it is asked with.
+/// The Bot API server and the bot's token.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub token: Secret,
-    /// Base URL of the Bot API, no slash at its end.
+    /// Base URL of the Bot API, without a slash at its end.
     pub api: String,
-    /// Ways to it, in the order in which they are tried; at least one.
+    /// Routes to it, in the order in which they are tried; at least one.
     pub routes: Vec<route::Route>,
     /// Long-poll time of `getUpdates`, 0 to 50 s.
     pub poll: Duration,
-    /// The topic that messages to groups go to (`message_thread_id`, 1 = General).
+    /// The topic for messages to groups (`message_thread_id`, 1 = General).
     pub topic: Option<i64>,
 }
 
-/// How a request by a route has ended.
+/// The result of a request by a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteUse {
     pub route: route::Route,
-    /// Why no Bot API answered, in plain words.
+    /// Why there was no response from a Bot API; `None` if there was one.
     pub failure: Option<String>,
 }
 
-/// One bot at one Bot API server; clones are the same one. Neither its errors nor its log lines ever
-/// hold the token.
+/// One bot at one Bot API server; clones share its state. Its errors and log lines never contain
+/// the token.
 #[derive(Clone)]
 pub struct Telegram(Rc<Inner>);
 
@@ -75,7 +76,7 @@ struct Inner {
     clock: Clock,
     route: Route,
     routes: Routes,
-    /// The first update id that [`Telegram::poll`] has not handed over yet.
+    /// First update id that [`Telegram::poll`] hasn't passed on yet.
     handed_over: Cell<Option<i64>>,
     answers: Cell<Option<bool>>,
     without_topic: WithoutTopic,
@@ -95,18 +96,18 @@ impl Telegram {
         }))
     }
 
-    /// Goes by this route from now on; a poll that is under way by another is begun anew.
+    /// Uses `route` from now on. A poll by another route is restarted.
     pub fn use_route(&self, route: &route::Route) {
         let routes = &self.0.routes;
         if *routes.active.borrow() != *route {
             routes.active.replace(route.clone());
             routes.works.set(false);
-            // Full = there is word of it already.
+            // If the channel is full, a change is already signalled.
             let _ = routes.changed.0.try_send(());
         }
     }
 
-    /// The URL that requests go to by the active route, and the proxy.
+    /// Returns the base URL of requests by the active route, and their proxy.
     pub fn way(&self) -> (String, Proxy) {
         self.way_by(&self.0.routes.active.borrow())
     }
@@ -120,19 +121,20 @@ impl Telegram {
         }
     }
 
-    /// The last request was answered by a Bot API that takes the token; `None` before the first.
+    /// Returns whether a Bot API that accepts the token answered the last request; `None` before
+    /// the first.
     #[cfg(feature = "listen")]
     pub fn answers(&self) -> Option<bool> {
         self.0.answers.get()
     }
 
-    /// How requests by the active route end, where there are several: each failure, and the first that
-    /// is answered after one, or after a change.
+    /// Returns a channel of results of requests by the active route, if there are several routes:
+    /// each failure, and the first success after a failure or a change.
     pub fn route_uses(&self) -> Receiver<RouteUse> {
         self.0.routes.uses.1.clone()
     }
 
-    /// `getMe` by this route: why no Bot API answered.
+    /// Calls `getMe` by this route. Returns why no Bot API answered, or `None` if one did.
     pub async fn try_route(&self, route: &route::Route) -> Option<String> {
         if self.lacks_clock() {
             return Some(CLOCK_NOT_SET.to_owned());
@@ -141,7 +143,7 @@ impl Telegram {
         self.route_failure(route, &outcome)
     }
 
-    /// Goes by the first route by which a Bot API answers. For those who have no monitor.
+    /// Uses the first route by which a Bot API answers. For commands that run without a monitor.
     pub async fn find_route(&self) {
         for route in self
             .0
@@ -157,7 +159,7 @@ impl Telegram {
         }
     }
 
-    /// `getMe`: who we are. One attempt.
+    /// Calls `getMe` once.
     pub async fn get_me(&self) -> Result<Me, ApiError> {
         if self.lacks_clock() {
             let text = CLOCK_NOT_SET.to_owned();
@@ -167,8 +169,8 @@ impl Telegram {
         api::read_me(outcome).map_err(|error| error.scrubbed(&self.0.settings.token))
     }
 
-    /// Passes over every update that waits at Telegram, unseen, and returns where [`Telegram::poll`]
-    /// is to begin. A webhook in the way goes, and with it what waited for it. A few attempts.
+    /// Skips all pending updates and returns the offset for [`Telegram::poll`]. If a webhook is
+    /// set, deletes it and its pending updates. Makes up to [`SKIP_ATTEMPTS`] attempts.
     pub async fn skip_pending(&self) -> Result<Option<i64>, ApiError> {
         // "All previous updates will be forgotten" (Bot API, `getUpdates`, a negative offset).
         let body = get_updates(Some(-1), 1, Duration::ZERO);
@@ -176,7 +178,7 @@ impl Telegram {
         loop {
             let error = match api::read_updates(self.call("getUpdates", &body, TIMEOUT).await) {
                 Ok(updates) => return Ok(updates.last().map(|last| last.id.saturating_add(1))),
-                // A poisoned one.
+                // An unreadable update is skipped too.
                 Err(ApiError::Unreadable(Unreadable {
                     update_id: Some(id),
                     ..
@@ -190,7 +192,7 @@ impl Telegram {
             if error.is_webhook() {
                 log::warn!("{WEBHOOK_DELETED}");
                 let body = "{\"drop_pending_updates\":true}";
-                // What comes of it shows in the next attempt.
+                // If this fails, the next attempt fails too.
                 let _ = self.call("deleteWebhook", body, TIMEOUT).await;
                 continue;
             }
@@ -203,10 +205,10 @@ impl Telegram {
         }
     }
 
-    /// Sends or edits a message; `png` is its [`Message::picture`], drawn: without it, the text goes
-    /// alone. Asks again at once only where the form of the message was at fault: as plain text when
-    /// its HTML is refused, without a topic that is gone, as a new message when the one to edit is
-    /// gone. Waiting and trying again later is the caller's.
+    /// Sends or edits a message; `png` is its drawn [`Message::picture`], without which only the
+    /// text is sent. Retries at once only with a simpler form: as plain text if the HTML is
+    /// refused, without a topic that is gone, as a new message if the one to edit is gone. Later
+    /// retries are up to the caller.
     pub async fn send(&self, message: &Message, png: Option<&[u8]>) -> Delivery {
         if self.lacks_clock() {
             return Delivery::Later {
@@ -234,7 +236,7 @@ impl Telegram {
         }
     }
 
-    /// `answerCallbackQuery`. One attempt: later it would be too late anyway.
+    /// Calls `answerCallbackQuery` once; a later retry would be too late.
     pub async fn answer_press(&self, answer: &CallbackAnswer) {
         let body = AnswerCallbackQuery {
             callback_query_id: answer.id.clone(),
@@ -244,7 +246,7 @@ impl Telegram {
         let outcome = self.call("answerCallbackQuery", &body, TIMEOUT).await;
         match api::read_done(outcome) {
             Ok(()) => {}
-            // Who pressed it does not wait any more.
+            // Telegram refuses answers to presses that are too old.
             Err(ApiError::Refused(Refusal { code: 400, .. })) => {}
             Err(error) => {
                 let text = format!("a pressed button could not be answered: {error}");
@@ -253,7 +255,7 @@ impl Telegram {
         }
     }
 
-    /// Where a new message goes to. Private chats have no topics.
+    /// Returns the topic of a new message. Private chats have no topics.
     fn topic(&self, message: &Message) -> Option<i64> {
         const GENERAL: i64 = 1;
         let configured = || {
@@ -264,20 +266,20 @@ impl Telegram {
                 .filter(|_| message.chat < 0 && !without)
         };
         let topic = message.topic.or_else(configured);
-        // It is what has no topic: to name it is an error.
+        // Messages to General have no topic id; Telegram refuses it.
         topic.filter(|topic| *topic != GENERAL)
     }
 
-    /// Hands every update from `offset` on to `events`: `getMe`, the list of `commands` (none = left
-    /// as it is) and then long polls, for ever, whatever goes wrong. An update is confirmed to
-    /// Telegram only after `events` took it. Returns when `events` has no receiver any more.
+    /// Passes each update from `offset` on to `events`: calls `getMe`, sets the list of `commands`
+    /// (unless it is empty) and then polls for ever, in spite of errors. An update is confirmed to
+    /// Telegram only after `events` accepted it. Returns when `events` has no receiver.
     pub async fn poll(
         &self,
         offset: Option<i64>,
         commands: &[(&str, &str)],
         events: &Sender<PollEvent>,
     ) {
-        // The edge's own stopwatch: nothing the monitor decides hangs on it.
+        // A clock of its own, because no decision of the monitor depends on it.
         let begun = Instant::now();
         let seed = RandomState::new().hash_one(0);
         let poll = self.0.settings.poll;
@@ -328,7 +330,7 @@ impl Telegram {
         }
     }
 
-    /// What `work` comes to; `None` when another route is used before that.
+    /// Returns the output of `work`, or `None` if the route changes first.
     async fn unless_changed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let changed = async {
             let _ = self.0.routes.changed.1.recv().await;
@@ -337,8 +339,8 @@ impl Telegram {
         async { Some(work.await) }.or(changed).await
     }
 
-    /// Confirms to Telegram what [`Telegram::poll`] has handed over, so that it does not come again. For
-    /// the end: Telegram breaks off a poll that is still under way (409). One attempt.
+    /// Confirms the updates that [`Telegram::poll`] passed on, so that they aren't sent again. For
+    /// the shutdown: Telegram aborts a poll that is still running (409). One attempt.
     pub async fn confirm_pending(&self) {
         let offset = self.0.handed_over.get();
         let body = get_updates(offset, 1, Duration::ZERO);
@@ -350,13 +352,13 @@ impl Telegram {
         }
     }
 
-    /// The server's certificate cannot be verified before the clock is set. Unverified, it would get
-    /// the token.
+    /// Returns whether the clock isn't set. Then the server's certificate can't be verified, and an
+    /// unverified server must not get the token.
     fn lacks_clock(&self) -> bool {
         !self.way().0.starts_with("http:") && !self.0.clock.is_believed()
     }
 
-    /// `text` as one line of the log: it may hold a server's words.
+    /// Returns `text` as one line for the log; it may contain text from a server.
     fn line(&self, text: &str) -> String {
         let text = self.scrub(text);
         printable::line(&text, LOG_LINE)
@@ -383,7 +385,7 @@ impl Telegram {
         let fails = failure.is_some() || status >= 500 || matches!(status, 401 | 404);
         self.0.answers.set(Some(!fails));
         if routes.several {
-            // What this machine lacks is no fault of the route.
+            // If this machine lacked a resource, the route isn't at fault.
             let ours = failure.is_some() && machine::lacked_since(began).is_some();
             let known = failure.is_none() && routes.works.get();
             if !ours && !known && *routes.active.borrow() == route {
@@ -413,7 +415,7 @@ impl Telegram {
         let options = CallOptions {
             ip,
             proxy,
-            // Of several failures in a row the first tells as much, but for another route.
+            // Later failures in a row aren't explained again, unless there are several routes.
             explained: self.0.routes.several || !self.0.routes.fails.get(),
         };
         let client = &self.0.client;
@@ -428,20 +430,20 @@ impl Telegram {
         outcome
     }
 
-    /// Why what came by `route` is no Bot API's answer.
+    /// Returns why the result of a request by `route` isn't a response of the Bot API.
     fn route_failure(
         &self,
         route: &route::Route,
         outcome: &Result<Answer, CallError>,
     ) -> Option<String> {
-        // A proxy carries TLS, and a relay answers itself.
+        // TLS through a proxy is end-to-end, but a relay answers by itself.
         let relay = matches!(route, route::Route::Relay(_));
         let verified = !relay && self.0.settings.api.starts_with("https:");
         let failure = api::route_failure(outcome, verified)?;
         Some(printable::line(&self.scrub(&failure), printable::CAUSE))
     }
 
-    /// `text` without the token and the secrets of routes.
+    /// Returns `text` without the token and the secrets of the routes.
     fn scrub(&self, text: &str) -> String {
         let Settings { token, routes, .. } = &self.0.settings;
         let secrets = routes.iter().flat_map(route::Route::secrets);
@@ -456,13 +458,13 @@ impl Telegram {
     }
 }
 
-/// The way that requests go, and how they fare.
+/// The active route and the results of its requests.
 struct Routes {
     several: bool,
     active: RefCell<route::Route>,
-    /// The last request got no answer.
+    /// The last request got no response.
     fails: Cell<bool>,
-    /// It is reported that the active route works.
+    /// A [`RouteUse`] has reported that the active route works.
     works: Cell<bool>,
     uses: (Sender<RouteUse>, Receiver<RouteUse>),
     changed: (Sender<()>, Receiver<()>),
@@ -481,8 +483,8 @@ impl Routes {
     }
 }
 
-/// Broken IPv6 resets the TLS of some to api.telegram.org: after a failure the next attempt goes
-/// over IPv4 alone, after another one over either, and what works is kept.
+/// The choice of address families. On some uplinks broken IPv6 resets TLS connections to
+/// api.telegram.org. Each failure switches between IPv4 only and both families; what works is kept.
 #[derive(Default)]
 struct Route(Cell<bool>);
 
@@ -491,14 +493,13 @@ impl Route {
         self.0.get()
     }
 
-    /// `ipv4_only` is what the failed attempt went by: poll and sends fail side by side.
+    /// `ipv4_only` is the choice of the failed attempt, because polls and sends fail concurrently.
     fn failed(&self, ipv4_only: bool) {
         self.0.set(!ipv4_only);
     }
 }
 
-/// Groups that were found not to take messages in the topic of the settings, and when: it was closed,
-/// or is gone.
+/// Groups that refused messages in the configured topic because it was closed or deleted, and when.
 #[derive(Default)]
 struct WithoutTopic(RefCell<HashMap<i64, Instant>>);
 
@@ -507,7 +508,7 @@ impl WithoutTopic {
         self.0.borrow_mut().insert(chat, now);
     }
 
-    /// Not for ever: who closed the topic may open it again.
+    /// Only for [`TOPIC_WAIT`], because the topic may be reopened.
     fn has(&self, chat: i64, now: Instant) -> bool {
         let noted = self.0.borrow().get(&chat).copied();
         noted.is_some_and(|at| now.saturating_duration_since(at) < TOPIC_WAIT)

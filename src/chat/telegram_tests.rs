@@ -1,4 +1,4 @@
-//! The route, the clock, and what goes over the wire.
+//! Tests of routes, the clock, and requests on the wire.
 
 use super::*;
 use crate::http::Limits;
@@ -50,12 +50,12 @@ fn a_topic_that_was_closed_is_tried_again_after_an_hour() {
     let after = |minutes: u64| now + Duration::from_secs(minutes * 60);
     assert!(without.has(-5, after(59)) && !without.has(-6, after(59)));
     assert!(!without.has(-5, after(60)));
-    // Still closed then.
+    // The topic is still closed at that time.
     without.note(-5, after(60));
     assert!(without.has(-5, after(119)) && !without.has(-5, after(120)));
 }
 
-/// The first `unset` looks at this clock show 1970.
+/// Returns a clock that shows 1970 for the first `unset` reads.
 fn clock_set_after(unset: usize) -> (Clock, Arc<AtomicUsize>) {
     let looks = Arc::new(AtomicUsize::new(0));
     let counted = looks.clone();

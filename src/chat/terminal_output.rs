@@ -1,8 +1,8 @@
-//! What is written to the terminal: a bounded queue, and the task that empties it.
+//! Output to the terminal: a bounded queue, and the task that empties it.
 //!
-//! A pipe may have a reader that does not read, and a terminal may be stopped. Then what is new is
-//! dropped and counted, and the writer alone waits. An alert stays in line, and is known to be
-//! written or not.
+//! The reader of a pipe may not read, and a terminal may be stopped. Then new output is dropped and
+//! counted, and only the writing task waits. Alerts stay in the queue, and the caller is notified
+//! whether they were written.
 
 use super::stdio::{self, Stream};
 use crate::monitor::render::text::count;
@@ -17,9 +17,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes that may wait: a few `/list` of a thousand sites, asked for faster than they are written.
+/// Maximum size of the queue in bytes: enough for a few `/list` of a thousand sites.
 const MAX_QUEUED: usize = 256 << 10;
-/// An alert that was not written after this is taken back, to be told anew.
+/// An alert that isn't written within this time is withdrawn, so that it is sent again.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Output {
@@ -31,24 +31,24 @@ pub struct Output {
 #[derive(Default)]
 struct Queue {
     pieces: VecDeque<Piece>,
-    /// Lines dropped after the last piece.
+    /// Number of lines that were dropped after the last piece.
     lost: usize,
-    /// The last write failed: what was lost is said with the next piece, not for its own sake.
+    /// The last write failed: dropped lines are reported with the next piece, not on their own.
     failing: bool,
-    /// It has been logged that stdout is not read.
+    /// The warning that stdout isn't read was logged.
     said: bool,
 }
 
 struct Piece {
-    /// Lines dropped before it.
+    /// Number of lines that were dropped before this piece.
     lost: usize,
     text: String,
-    /// Who waits for it to be written.
+    /// Notified when the piece was written; closed when it wasn't.
     written: Option<Sender<()>>,
 }
 
 impl Output {
-    /// Puts `text` in line. `false`: there is no room, and it is dropped.
+    /// Queues `text`. Returns `false` if there is no room and it is dropped.
     pub fn put(&self, text: String) -> bool {
         let mut queue = self.queue.borrow_mut();
         let kept = queue.put(text);
@@ -60,7 +60,7 @@ impl Output {
         kept
     }
 
-    /// Puts `text` in line, room or not. Whether it was written, as soon as that is known.
+    /// Queues `text` even if the queue is full. The future returns whether it was written.
     pub fn deliver(&self, text: String) -> impl Future<Output = bool> + use<> {
         let (written, done) = async_channel::bounded(1);
         self.queue.borrow_mut().push(text, Some(written));
@@ -75,7 +75,7 @@ impl Output {
         }
     }
 
-    /// Writes to stdout what is put in line, until [`Output::close`].
+    /// Writes the queue to stdout until [`Output::close`].
     pub async fn write(&self) {
         let stdout = io::stdout().as_fd().try_clone_to_owned();
         match stdout.and_then(|stdout| Stream::new(File::from(stdout))) {
@@ -84,7 +84,7 @@ impl Output {
         }
     }
 
-    /// Nothing comes any more: [`Output::write`] ends once everything is written.
+    /// Makes [`Output::write`] return once the queue is empty.
     pub fn close(&self) {
         self.wake.close();
     }
@@ -134,7 +134,7 @@ impl Queue {
         self.drop_abandoned();
         self.failing = false;
         let lost = std::mem::take(&mut self.lost);
-        // Written at once: there is a thread for each piece.
+        // Pieces are joined to be written at once, because each write takes a thread.
         let joins = |last: &Piece| {
             let answers = written.is_none() && last.written.is_none();
             answers && lost == 0 && last.text.len() + text.len() <= stdio::PIECE
@@ -149,7 +149,6 @@ impl Queue {
         }
     }
 
-    /// The next to be written.
     fn pop(&mut self) -> Option<Piece> {
         self.drop_abandoned();
         self.pieces.pop_front().or_else(|| {
@@ -161,14 +160,14 @@ impl Queue {
         })
     }
 
-    /// What has become of a piece.
+    /// Handles the result of writing a piece.
     fn written(&mut self, piece: Piece, done: bool) {
         self.failing = !done;
         match piece.written {
             Some(written) if done => {
                 let _ = written.try_send(());
             }
-            // It will be sent again.
+            // The alert will be sent again, so its lines don't count as lost.
             Some(_) => self.lost_in_front(piece.lost),
             None if !done => self.lost_in_front(piece.lost + lines(&piece.text)),
             None => {}
@@ -178,7 +177,7 @@ impl Queue {
         }
     }
 
-    /// Takes out alerts whose delivery is not waited for any more: they will be sent again.
+    /// Removes alerts whose sender no longer waits: they will be sent again.
     fn drop_abandoned(&mut self) {
         let abandoned = |piece: &Piece| piece.written.as_ref().is_some_and(Sender::is_closed);
         while let Some(at) = self.pieces.iter().position(abandoned) {

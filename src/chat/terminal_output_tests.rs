@@ -10,7 +10,7 @@ fn stream() -> (PipeReader, Arc<Stream>) {
     (reader, Arc::new(stream))
 }
 
-/// Everything that is written until the end.
+/// Returns all output until [`Output::close`].
 fn written(output: &Output, stream: Arc<Stream>, mut reader: PipeReader) -> String {
     let reading = std::thread::spawn(move || {
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! `sitemon check`: every site asked once, now, without retries.
+//! `sitemon check`: checks each site once, now, without retries.
 
 use super::table::{self, Row};
 use super::{Failure, client, print};
@@ -54,7 +54,8 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
     Ok(())
 }
 
-/// A signal that ends us, where programs run: they have process groups of their own, which no Ctrl-C reaches.
+/// Waits for SIGINT or SIGTERM if programs are run: they have process groups of their own, which
+/// Ctrl-C doesn't reach.
 async fn interrupted<T>(sites: &[&Site]) -> Option<T> {
     let programs = sites
         .iter()
@@ -67,7 +68,7 @@ async fn interrupted<T>(sites: &[&Site]) -> Option<T> {
     None
 }
 
-/// Asks one site that no file has yet.
+/// Checks one site that isn't in the configuration file yet.
 pub async fn one(config: &Config, client: &Client, site: &Site) -> Row {
     let asker = Asker {
         client,
@@ -78,7 +79,7 @@ pub async fn one(config: &Config, client: &Client, site: &Site) -> Row {
     asker.ask(site).await
 }
 
-/// The sites of the file and those that were added in the chat, as far as the state can be read.
+/// Returns the sites of the file and those that were added in the chat, if the state can be read.
 fn with_added(config: &Config) -> Vec<Arc<Site>> {
     let mut sites = config.sites.clone();
     match state::read(&config.agent.state) {
@@ -94,7 +95,7 @@ fn with_added(config: &Config) -> Vec<Arc<Site>> {
     sites
 }
 
-/// The sites that the names mean, in the order of the file.
+/// Returns the sites with these names, in the order of the file.
 fn choose<'a>(sites: &'a [Arc<Site>], names: &[String]) -> Result<Vec<&'a Site>, Failure> {
     if names.is_empty() {
         return Ok(sites.iter().map(Arc::as_ref).collect());
@@ -127,8 +128,8 @@ fn choose<'a>(sites: &'a [Arc<Site>], names: &[String]) -> Result<Vec<&'a Site>,
     Ok(picked.map(|(site, _)| site.as_ref()).collect())
 }
 
-/// What the agent has learnt of registries, when its state can be read: no registry is asked
-/// for it twice a week.
+/// Returns the registries that the agent has saved in its state, so that none is asked again within
+/// a week.
 fn registries(config: &Config, sites: &[&Site]) -> Registries {
     let known = state::read(&config.agent.state).map(|snapshot| snapshot.registries);
     let registries = Registries::new(known.unwrap_or_default());
@@ -138,14 +139,15 @@ fn registries(config: &Config, sites: &[&Site]) -> Registries {
 
 struct Asker<'a> {
     client: &'a Client,
-    /// The sites were chosen by name: paused ones are asked too, and everything is looked at.
+    /// Whether the sites were chosen by name: then paused ones are checked too, and all expiry
+    /// dates.
     named: bool,
     rdap: Option<String>,
     registries: Registries,
 }
 
 impl Asker<'_> {
-    /// All at once as far as the permits allow.
+    /// Checks all sites, as many at once as there are permits.
     async fn ask_all(&self, sites: &[&Site]) -> Vec<Row> {
         let done = Cell::new(0);
         let progress = io::stderr().is_terminal();
@@ -203,9 +205,10 @@ impl Asker<'_> {
         row
     }
 
-    /// What is to be looked at, and how soon its end is warned of. Of sites that were not named only the
-    /// certificates, and only where all is well. Of a site that cannot be reached the check has
-    /// said all there is to say; its domain is elsewhere.
+    /// Returns the expiry dates to inspect, each with its warning period. Sites that weren't named
+    /// get only their certificate inspected, and only if the check succeeds. The certificate of an
+    /// unreachable site isn't inspected because the check has already reported the failure; its
+    /// domain is looked up at the registry.
     fn looks(&self, site: &Site, outcome: &Outcome) -> Vec<(Subject, Duration)> {
         let reached = match &outcome.verdict {
             Ok(()) => true,
@@ -234,7 +237,7 @@ fn add(row: &mut Row, text: String) {
     row.detail = Some(before.map_or(text.clone(), |d| format!("{d}, {text}")));
 }
 
-/// A certificate or a domain that ends within `warn` makes a site degraded that is else up.
+/// Adds an expiry date. Within the period `warn` it makes a site that is up degraded.
 fn note_expiry(row: &mut Row, subject: Subject, expiry: &Expiry, warn: Duration) {
     let left = expiry.ends - Clock::system().wall();
     let text = format!("{} {}", word(subject), left_text(left));
@@ -246,7 +249,7 @@ fn note_expiry(row: &mut Row, subject: Subject, expiry: &Expiry, warn: Duration)
     }
 }
 
-/// A root of this machine's bundle is not the site's to renew.
+/// Adds the expiry of a root in this machine's bundle. It doesn't make the site degraded.
 fn note_root(row: &mut Row, root: Option<&Expiry>, warn: Duration) {
     let left = |root: &Expiry| root.ends - Clock::system().wall();
     if let Some(root) = root.filter(|root| ends_within(left(root), warn)) {
@@ -259,7 +262,7 @@ fn ends_within(left: i64, warn: Duration) -> bool {
     left <= i64::try_from(warn.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// A site that failed and depends on one that failed is unreachable.
+/// Marks sites as unreachable that failed and depend on one that failed.
 fn mark_unreachable(sites: &[&Site], rows: &mut [Row]) {
     let failed: HashSet<String> = rows
         .iter()
@@ -277,10 +280,10 @@ fn mark_unreachable(sites: &[&Site], rows: &mut [Row]) {
     }
 }
 
-/// One check, no retries: it is what this answer says.
+/// Returns the state after a single check without retries.
 fn judge(site: &Site, outcome: &Outcome) -> State {
     match &outcome.verdict {
-        // Nothing was learnt of the site.
+        // A local fault says nothing about the site.
         Err(failure) if matches!(failure.kind, FailureKind::Local(_)) => State::Unknown,
         Err(_) => State::Down,
         Ok(()) if outcome.degraded_by(site.slow).is_some() => State::Degraded,
@@ -290,7 +293,7 @@ fn judge(site: &Site, outcome: &Outcome) -> State {
 
 fn row(site: &Site, state: State, outcome: Option<Outcome>) -> Row {
     let took = outcome.as_ref().and_then(|o| o.took);
-    // The cause of a failure says what came.
+    // The cause of a failure already contains the detail.
     let detail = outcome.as_ref().filter(|o| o.verdict.is_ok());
     let detail = detail.and_then(|o| o.detail.clone());
     let cause = match outcome {

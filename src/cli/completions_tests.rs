@@ -1,5 +1,5 @@
-//! packaging/completions: completions of three shells, made of the table of commands in `args`.
-//! `SITEMON_COMPLETIONS=1 cargo test --lib completions` writes them anew.
+//! Generates packaging/completions for three shells from the table of commands in `args`.
+//! `SITEMON_COMPLETIONS=1 cargo test --lib completions` rewrites the files.
 
 use super::args::Args;
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
@@ -9,28 +9,28 @@ use std::path::Path;
 
 const MADE: &str =
     "made of the table of commands in src/cli/args.rs: see src/cli/completions_tests.rs";
-/// Prints the names of the sites; `$file` is the configuration.
+/// Shell code that prints the names of the sites; `$file` is the configuration.
 const SITES: &str = r#"sitemon -c "$file" config --json 2>/dev/null | grep -o '{"name":"[^"\\]*","url"' | cut -d '"' -f 4"#;
 const HELP: &str = "--help";
 const DEFAULT: &str = "/etc/sitemon.conf";
 
-/// argh does not name the trigger `-h`.
+/// argh doesn't list the short form `-h`.
 fn short(flag: &FlagInfo) -> Option<char> {
     flag.short.or((flag.long == HELP).then_some('h'))
 }
 
-/// The flags of one command alone.
+/// Returns the flags of one command, without `--help`.
 fn own<'a>(command: &'a CommandInfoWithArgs) -> impl Iterator<Item = &'a FlagInfo<'a>> {
     command.flags.iter().filter(|flag| flag.long != HELP)
 }
 
-/// `--json`, `-c`: as words to be typed.
+/// Returns the flag as it is typed, such as `-c` and `--config`.
 fn words(flag: &FlagInfo) -> Vec<String> {
     let short = short(flag).map(|short| format!("-{short}"));
     short.into_iter().chain([flag.long.to_owned()]).collect()
 }
 
-/// What the flag takes, if it takes something.
+/// Returns the name of the flag's value, if it takes one.
 fn value<'a>(flag: &FlagInfo<'a>) -> Option<&'a str> {
     match flag.kind {
         FlagInfoKind::Option { arg_name } => Some(arg_name),
@@ -107,12 +107,12 @@ complete -o default -F _sitemon sitemon
     )
 }
 
-/// A text in single quotes, for a shell.
+/// Quotes `text` for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// The lines of `_arguments` for the flags.
+/// Returns the lines of `_arguments` for the flags.
 fn zsh_flags<'a>(flags: impl IntoIterator<Item = &'a FlagInfo<'a>>, indent: &str) -> String {
     let mut lines = String::new();
     for flag in flags {

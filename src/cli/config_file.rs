@@ -1,4 +1,4 @@
-//! Writes the configuration file, and what it names.
+//! Writes the configuration file and the files that it refers to.
 
 use crate::config::{self, LARGEST_FILE};
 use crate::files;
@@ -9,12 +9,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Puts `chats = [CHAT]` into the table `[telegram]` of the file at `path`, and changes nothing else of it, whatever
-/// happens meanwhile. Its owner and mode stay.
+/// Puts `chats = [CHAT]` into the table `[telegram]` of the file at `path` and changes nothing
+/// else. The file is replaced atomically and keeps its owner and mode.
 ///
 /// # Errors
 ///
-/// The file is as it was; the sentence goes on behind its path.
+/// Returns a sentence that follows the path. The file is unchanged.
 pub fn add_chat(path: &Path, chat: i64) -> Result<(), String> {
     let failed = |error: io::Error| format!("cannot be written: {}", state::reason(&error));
     let (file, text) = open(path).map_err(failed)?;
@@ -27,11 +27,12 @@ pub fn add_chat(path: &Path, chat: i64) -> Result<(), String> {
     replaced.map_err(failed)
 }
 
-/// The file and its text. One that is a symbolic link is not followed: what it leads to may belong to any user.
+/// Opens and reads the file. Refuses a symbolic link, because its target may belong to another
+/// user.
 fn open(path: &Path) -> io::Result<(File, String)> {
     files::regular(&fs::symlink_metadata(path)?)?;
     let mut options = OpenOptions::new();
-    // Writing is only tried.
+    // Opened for writing only to check the permission.
     options.read(true).write(true);
     let file = options
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -42,7 +43,7 @@ fn open(path: &Path) -> io::Result<(File, String)> {
     Ok((file, text))
 }
 
-/// A file on its way to its path; without [`Draft::put`] it leaves nothing behind.
+/// A temporary file that [`Draft::put`] moves to its path; removed when dropped before.
 pub struct Draft {
     path: PathBuf,
     new: PathBuf,
@@ -50,11 +51,11 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// An empty file beside `path`, which is readable for its owner alone.
+    /// Creates an empty file beside `path` that only its owner can read.
     ///
     /// # Errors
     ///
-    /// There is no such directory, or it cannot be written.
+    /// Returns the error of creating it.
     pub fn beside(path: &Path) -> io::Result<Draft> {
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
@@ -70,11 +71,11 @@ impl Draft {
         Ok(Draft { path, new, file })
     }
 
-    /// Writes all of it to the disk. `owner`: user and group; `None` = the user who runs this.
+    /// Writes the file and syncs it. `owner` is user and group; `None` for those of this process.
     ///
     /// # Errors
     ///
-    /// It cannot be written, or given to the owner.
+    /// Returns the error of writing it or of changing its owner or mode.
     pub fn fill(&mut self, text: &str, owner: Option<(u32, u32)>, mode: u32) -> io::Result<()> {
         self.file.write_all(text.as_bytes())?;
         if let Some((user, group)) = owner {
@@ -85,15 +86,15 @@ impl Draft {
         self.file.sync_all()
     }
 
-    /// Puts it in the place of what is at its path.
+    /// Replaces the file at its path.
     ///
     /// # Errors
     ///
-    /// What is there stays.
+    /// Returns the error of rename(2); the file at the path is unchanged.
     pub fn put(self) -> io::Result<()> {
         fs::rename(&self.new, &self.path)?;
         let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        // It is in place, whether or not this works.
+        // The file is in place even if syncing the directory fails.
         let _ = File::open(dir.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all());
         Ok(())
     }

@@ -1,9 +1,9 @@
-//! The log: one line an event to stderr, our own lines only: a library's could hold a URL and so
-//! the token.
+//! Writes the log to stderr, one line per event. Only events of this crate are logged, because
+//! those of libraries could contain a URL and so the token.
 //!
-//! What a command says is written at once, however long that takes. The agent must not wait for a
-//! pipe that is not read: its lines go through a bounded queue, which a thread empties that lives no
-//! longer than that takes. What finds no room is counted.
+//! Commands write their lines at once, however long that takes. The agent must not wait for a pipe
+//! that isn't read: its lines go through a bounded queue, which a thread writes; the thread ends
+//! when the queue is empty. Lines that don't fit are dropped and counted.
 
 use super::return_addresses;
 use jiff::Timestamp;
@@ -18,28 +18,29 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Bytes that may wait: some 600 lines.
+/// Maximum size of the queue in bytes: about 600 lines.
 const MAX_QUEUED: usize = 64 << 10;
-/// What a line that waits takes besides its text, in bytes.
+/// Memory of a queued line besides its text, in bytes.
 const OVERHEAD: usize = 64;
-/// A line that has waited so long says since when.
+/// Waiting time after which a line says when it was logged.
 const LATE_AFTER: Duration = Duration::from_secs(2);
-/// The thread that writes; what panics on it has nowhere to be said.
+/// Name of the thread that writes. A panic on it can't be logged.
 const WRITER: &str = "log";
 
-/// Lines are written where they come up, and waited for. Of a command a warning is no event in a log: it is said
-/// without its time and origin.
+/// Starts the log, unqueued. In this mode warnings are written without time and origin because they
+/// are messages of a command.
 pub fn start(level: LevelFilter) {
     let logger = SimpleLogger::new()
         .with_level(LevelFilter::Off)
         .with_module_level("sitemon", level);
     log::set_max_level(logger.max_level());
-    // Both only fail when there is a logger already.
+    // Both fail only if a logger is already set.
     let _ = SIMPLE.set((logger, !supervised()));
     let _ = log::set_logger(&Stderr);
 }
 
-/// From now on nothing that is said waits for stderr to be read, a panic's message included.
+/// Queues all lines from now on, panic messages included, so that no thread waits for stderr to be
+/// read.
 pub fn queue() {
     queued().on = true;
     panic::set_hook(Box::new(|panic| {
@@ -47,7 +48,7 @@ pub fn queue() {
         if thread.name() == Some(WRITER) {
             return;
         }
-        // Without a backtrace: a stripped binary has no names for it.
+        // Without a backtrace, because a stripped binary has no symbols.
         let name = thread.name().unwrap_or_default();
         let mut text = format!("thread '{name}' {panic}");
         if let Some(addresses) = return_addresses::instead_of(panic.location()) {
@@ -60,17 +61,18 @@ pub fn queue() {
     }));
 }
 
-/// Says `text` on stderr, without a level or a time.
+/// Writes `text` to stderr without level and time.
 pub fn say(text: &str) {
     let on = queued().on;
     match on {
         true => put(None, text.to_owned()),
-        // Not `eprintln!`, which panics when stderr is not read any more: the exit code says it too.
+        // Not `eprintln!`, which panics if stderr is closed; the exit code reports the failure,
+        // too.
         false => drop(writeln!(io::stderr(), "{text}")),
     }
 }
 
-/// Waits until everything is written, at most so long.
+/// Waits until the queue is written, but at most `patience`.
 pub fn flush(patience: Duration) {
     let give_up = Instant::now() + patience;
     let mut queue = queued();
@@ -84,16 +86,16 @@ pub fn flush(patience: Duration) {
     }
 }
 
-/// Whether an init system reads the log: it puts the time before each line. systemd says so in
-/// `JOURNAL_STREAM`; procd starts its services as children of process 1. What was started in a
-/// desktop's terminal may have inherited the variable.
+/// Returns whether an init system reads the log and adds the time to each line. systemd sets
+/// `JOURNAL_STREAM`, and procd's services are children of process 1. A terminal on a desktop may
+/// have inherited the variable.
 fn supervised() -> bool {
     let started =
         || std::env::var_os("JOURNAL_STREAM").is_some() || std::os::unix::process::parent_id() == 1;
     !io::stderr().is_terminal() && started()
 }
 
-/// Writes the lines, and whether each begins with the time; set before [`Stderr`] is the logger.
+/// The logger, and whether lines begin with the time. Set before [`Stderr`] becomes the logger.
 static SIMPLE: OnceLock<(SimpleLogger, bool)> = OnceLock::new();
 
 struct Stderr;
@@ -117,7 +119,7 @@ impl Log for Stderr {
                 _ => drop(write_record(record)),
             }
         } else if queue.overflowing {
-            // Not even made, in a flood of them.
+            // Not even formatted while lines are dropped.
             lose(queue);
         } else {
             drop(queue);
@@ -129,27 +131,27 @@ impl Log for Stderr {
     fn flush(&self) {}
 }
 
-/// What waits to be written.
+/// A queued line.
 struct Line {
-    /// Level and target of a log line; `None`: plain text.
+    /// Level and target of a log line; `None` for plain text.
     head: Option<(Level, String)>,
     text: String,
     at: Instant,
 }
 
 struct Queue {
-    /// Lines wait in it; otherwise they are written at once.
+    /// Whether lines are queued; otherwise they are written at once.
     on: bool,
     lines: VecDeque<Line>,
-    /// Of the lines, in bytes.
+    /// Total size of the lines in bytes.
     size: usize,
-    /// There was no room: until all is written, what comes is dropped.
+    /// The queue was full: lines are dropped until it is empty.
     overflowing: bool,
-    /// Lines dropped that nothing has been said of.
+    /// Number of dropped lines that weren't reported yet.
     lost: usize,
-    /// The last write failed: what was lost is said with the next line, not for its own sake.
+    /// The last write failed: dropped lines are reported with the next line, not on their own.
     failing: bool,
-    /// A thread is at it.
+    /// The writing thread runs.
     writing: bool,
 }
 
@@ -168,7 +170,7 @@ fn queued() -> MutexGuard<'static, Queue> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts a line in the queue, or counts it as lost.
+/// Queues a line, or counts it as dropped.
 fn put(head: Option<(Level, String)>, text: String) {
     let mut queue = queued();
     let size = text.len() + OVERHEAD;
@@ -188,11 +190,11 @@ fn lose(mut queue: MutexGuard<'_, Queue>) {
     write_on(queue);
 }
 
-/// Sees to it that a thread writes what waits.
+/// Starts the writing thread unless it runs.
 fn write_on(mut queue: MutexGuard<'_, Queue>) {
     if !queue.writing {
         let thread = thread::Builder::new().name(WRITER.to_owned());
-        // No thread can be had: the next line tries again.
+        // If no thread can be started, the next line tries again.
         queue.writing = thread.spawn(write_all).is_ok();
     }
 }
@@ -206,7 +208,7 @@ fn write_all() {
     }
 }
 
-/// The next line to be written. Without one the thread ends.
+/// Returns the next line to write, or `None` if the thread is to end.
 fn next() -> Option<Line> {
     let mut queue = queued();
     if let Some(line) = queue.lines.pop_front() {
@@ -230,7 +232,7 @@ fn next() -> Option<Line> {
     None
 }
 
-/// Waits for as long as it takes. Whether it was written.
+/// Writes a line, however long that takes. Returns whether it was written.
 fn write(line: &Line) -> bool {
     let (waited, text) = (line.at.elapsed(), &line.text);
     let Some((level, target)) = &line.head else {
@@ -245,13 +247,13 @@ fn write(line: &Line) -> bool {
     write_record(&record.args(format_args!("{text}{ago}")).build())
 }
 
-/// [`SimpleLogger`] panics when stderr is not read any more, for example when the `logger` behind
-/// it has died: that must not end what was about to be logged.
+/// Writes a record and survives the panic of [`SimpleLogger`] when stderr is closed, for example
+/// because the `logger` that reads it has died.
 fn write_record(record: &Record) -> bool {
     let Some((simple, dated)) = SIMPLE.get() else {
         return false;
     };
-    // Held for the whole line, which has two parts.
+    // Locked for the whole line, which is written in two parts.
     let mut stderr = io::stderr().lock();
     if *dated && stderr.write_all(utc(SystemTime::now()).as_bytes()).is_err() {
         return false;
@@ -259,10 +261,11 @@ fn write_record(record: &Record) -> bool {
     panic::catch_unwind(AssertUnwindSafe(|| simple.log(record))).is_ok()
 }
 
-/// `2026-11-24T14:03:05.042Z ` (RFC 3339): [`SimpleLogger`] takes a second calendar for it.
+/// Formats a time such as `2026-11-24T14:03:05.042Z ` (RFC 3339). [`SimpleLogger`] would need a
+/// second calendar library.
 fn utc(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Not `Timestamp::now`, which brings the words of all errors of jiff.
+    // Not `Timestamp::now`, which links the texts of all errors of jiff.
     let at = Timestamp::from_millisecond(since.as_millis() as i64).unwrap_or_default();
     let at = Offset::UTC.to_datetime(at);
     format!(

@@ -1,4 +1,5 @@
-//! The commands of the command line (docs/command-line.md). Each is one function that ends in an exit code.
+//! The commands of the command line (docs/command-line.md). Each is one function that ends in an
+//! exit code.
 
 mod args;
 mod check;
@@ -29,27 +30,27 @@ use std::panic;
 use std::path::Path;
 use std::time::Duration;
 
-/// How a command ends when it is not fine.
+/// The failure of a command.
 #[derive(Debug)]
 pub enum Failure {
     /// At least one site is down; the result has been printed.
     Down,
-    /// No agent runs, which `status` is about; the result has been printed.
+    /// `status` found no running agent; the result has been printed.
     NotRunning(String),
-    /// Usage or configuration: what is wrong.
+    /// Wrong usage or configuration; the text says what is wrong.
     Usage(String),
-    /// Telegram cannot be reached or refuses the token: why.
+    /// Telegram can't be reached or refuses the token; the text says why.
     Telegram(String),
-    /// A signal ended it, as by Ctrl-C.
+    /// A signal, as from Ctrl-C, ended the command.
     Interrupted,
-    /// As the command of a `push` ended.
+    /// The exit code of the command that `push` ran.
     Exit(i32),
 }
 
-/// What was said last is waited for so long, if it goes through a queue.
+/// How long the exit waits for queued log lines to be written.
 const LAST_WORDS: Duration = Duration::from_millis(800);
 
-/// Runs what the arguments ask for, and ends the process.
+/// Runs the command and ends the process.
 pub fn main() -> ! {
     let run = || match args::parse(std::env::args_os()) {
         Ok(args) => dispatch(args),
@@ -63,7 +64,7 @@ pub fn main() -> ! {
                 Failure::Usage(text) => (2, Some(text)),
                 Failure::Telegram(text) => (3, Some(text)),
                 Failure::NotRunning(text) => (4, Some(text)),
-                // As shells show the end by SIGINT.
+                // The exit code by which shells report SIGINT.
                 Failure::Interrupted => (130, None),
                 Failure::Exit(code) => (code, None),
             };
@@ -72,7 +73,7 @@ pub fn main() -> ! {
             }
             code
         }
-        // As of a program that panics. The hook has said it.
+        // The exit code of a panic. The panic hook has printed the message.
         Err(_) => 101,
     };
     logging::flush(LAST_WORDS);
@@ -92,12 +93,12 @@ fn dispatch(args: Args) -> Result<(), Failure> {
     };
     let path = args.config;
     if let Command::Push(push) = args.command {
-        // Nothing that the command would inherit is changed.
+        // Changes nothing that the job's command would inherit.
         logging::start(level.unwrap_or(LevelFilter::Info));
         return push::push(&path, &push);
     }
     process::forbid_core_dumps();
-    // The configuration; its warnings go to the log.
+    // Loads the configuration and logs its warnings.
     let load = |usual| {
         logging::start(level.unwrap_or(usual));
         let config = read(&path)?;
@@ -121,7 +122,7 @@ fn dispatch(args: Args) -> Result<(), Failure> {
             pair::pair(&config, options.write.then_some(path.as_path()))
         }
         Command::Say(options) => say::say(&load(LevelFilter::Warn)?, &options.text),
-        // It needs no configuration that is sound.
+        // `push` was handled above because it works without a valid configuration.
         Command::Push(_) => Ok(()),
     }
 }
@@ -135,7 +136,7 @@ fn show_config(config: &Config, json: bool) -> Result<(), Failure> {
 }
 
 fn read(path: &Path) -> Result<Config, Failure> {
-    // Wiped, though the configuration may not need it.
+    // Wipes the variable even if the configuration doesn't use it.
     let _ = process::variable(config::TOKEN_VARIABLE);
     config::load(path, &process::variable).map_err(|mistakes| Failure::Usage(mistakes.to_string()))
 }
@@ -146,7 +147,7 @@ fn warn(config: &Config) {
     }
 }
 
-/// The HTTP client for a one-shot command.
+/// Returns the HTTP client for a one-shot command.
 fn client(config: &Config) -> Result<Client, Failure> {
     let (connections, too_few) = machine::make_room(config.agent.max_connections, 0);
     if let Some(text) = too_few {
@@ -155,7 +156,7 @@ fn client(config: &Config) -> Result<Client, Failure> {
     agent::client(&config.agent, connections).map_err(Failure::Usage)
 }
 
-/// Results go to stdout. A reader that has gone away is no error.
+/// Prints a result to stdout. A reader that has closed the pipe is no error.
 fn print(text: fmt::Arguments<'_>) -> Result<(), Failure> {
     let mut stdout = io::stdout();
     match stdout.write_fmt(text).and_then(|()| stdout.flush()) {

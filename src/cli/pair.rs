@@ -1,4 +1,4 @@
-//! `sitemon pair`: finds the chat. The first that sends the code to the bot is it.
+//! `sitemon pair`: finds the chat, which is the first one that sends the code to the bot.
 
 use super::say::{deliver, settings, telegram};
 use super::{Failure, config_file, print};
@@ -14,28 +14,30 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// What the chat is answered.
+/// The replies to the chat.
 pub(crate) const PAIRED: &str = "Paired. Start sitemon.";
 pub(crate) const PAIRED_UNWRITTEN: &str =
     "Paired. Put the printed line into sitemon.conf and start sitemon.";
 
-/// So many wrong codes end a sender's chances: nothing that it sends counts any more.
+/// Number of wrong codes after which a sender is ignored.
 const WRONG_CODES: u32 = 10;
-/// So many wrong codes of all senders together end it: with a million codes, the chance that one of
-/// them had been right is one in ten thousand.
+/// Number of wrong codes of all senders after which the command ends: with a million codes, the
+/// probability that one of them is right is one in ten thousand.
 const ALL_WRONG_CODES: u32 = 100;
 
-/// `file`: the configuration file, to put the chat into.
+/// Pairs a chat; `file` is the configuration file that the chat is put into.
 pub fn pair(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let settings = settings(config)?;
-    // A running agent would take the code away from us, and we its commands.
+    // A running agent would receive the code, and this command would receive commands for the
+    // agent.
     let _lock = state::reserve(&config.agent.state).map_err(Failure::Usage)?;
     let telegram = telegram(config, settings)?;
     timer::block_on(async {
         let refused = |e: crate::chat::telegram::ApiError| Failure::Telegram(e.to_string());
         telegram.find_route().await;
         let me = telegram.get_me().await.map_err(refused)?;
-        // Whatever waits there was sent before there was a code. No clock is asked: it may be wrong.
+        // Pending messages are older than the code. Their dates aren't used because the clock may
+        // be wrong.
         let offset = telegram.skip_pending().await.map_err(refused)?;
         let code = code()?;
         print(format_args!(
@@ -57,13 +59,13 @@ pub fn pair(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
         if let Err(reason) = deliver(&telegram, chat, &[], text.to_owned()).await {
             log::warn!("the chat could not be answered: {reason}");
         }
-        // Confirmed, or the next start would take it for a command.
+        // Otherwise the next start would receive the message as a command.
         telegram.confirm_pending().await;
         written.unwrap_or(Ok(()))
     })
 }
 
-/// The message that has the code; `told` hears of those that don't.
+/// Waits for the message that contains the code. Calls `told` for all others.
 pub async fn wait(
     telegram: &Telegram,
     offset: Option<i64>,
@@ -88,7 +90,7 @@ pub async fn wait(
                 match guesses.judge(&message, code) {
                     Guess::Right => return Ok(message),
                     Guess::TooMany => {
-                        // Confirmed, or they would wait for the next start.
+                        // Otherwise the next start would receive the messages.
                         telegram.confirm_pending().await;
                         return Err(Failure::Telegram(format!(
                             "{ALL_WRONG_CODES} wrong codes came: the code is being guessed. Start again for a new one."
@@ -103,7 +105,7 @@ pub async fn wait(
     judge.or(poll).await
 }
 
-/// Puts `chat` into the configuration file, which has the chats `before`.
+/// Puts `chat` into the configuration file, which contains the chats `before`.
 fn write(file: &Path, chat: i64, before: &[i64]) -> Result<(), Failure> {
     match config_file::add_chat(file, chat) {
         Ok(()) => print(format_args!(
@@ -122,25 +124,25 @@ fn write(file: &Path, chat: i64, before: &[i64]) -> Result<(), Failure> {
     }
 }
 
-/// Wrong codes so far. No more senders than [`ALL_WRONG_CODES`] are remembered.
+/// The wrong codes so far. The number of senders is limited by [`ALL_WRONG_CODES`].
 #[derive(Default)]
 struct Guesses {
-    /// By user, or by chat where a message has no user.
+    /// Wrong codes by user, or by chat if a message has no user.
     wrong: HashMap<i64, u32>,
     all: u32,
 }
 
-/// What a message is, as a guess.
+/// A message, judged as a guess of the code.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Guess {
-    /// It offers no code.
+    /// Contains no code.
     None,
-    /// Its sender has no chances left.
+    /// From a sender with too many wrong codes.
     Ignored,
     Wrong,
-    /// Its sender's last one, with who that is.
+    /// Wrong, and the sender is ignored from now on; contains the sender.
     Last(String),
-    /// Of all senders together.
+    /// Wrong, and the limit of all senders is reached.
     TooMany,
     Right,
 }
@@ -171,7 +173,7 @@ impl Guesses {
     }
 }
 
-/// What a message offers as the code: `/start CODE`, or digits or the code alone.
+/// Returns the code that a message offers: after `/start`, or digits or the code as its only word.
 fn offered<'a>(message: &'a Incoming, code: &str) -> Option<&'a str> {
     let mut words = message.text.split_whitespace();
     let first = words.next()?;
@@ -182,12 +184,12 @@ fn offered<'a>(message: &'a Incoming, code: &str) -> Option<&'a str> {
     ((digits || first == code) && words.next().is_none()).then_some(first)
 }
 
-/// Six digits.
+/// Returns six random digits.
 fn code() -> Result<String, Failure> {
     Ok(format!("{:06}", u64::from_le_bytes(random()?) % 1_000_000))
 }
 
-/// Bytes from the kernel's generator.
+/// Reads random bytes from the kernel.
 pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
     File::open("/dev/urandom")
@@ -238,12 +240,12 @@ mod tests {
             assert_eq!(judge(Some(7), 7, "000000"), Guess::Wrong);
             assert_eq!(judge(Some(7), 7, "hello"), Guess::None);
         }
-        // Another chat makes no other sender.
+        // Messages in another chat count for the same sender.
         let last = Guess::Last("user 7".to_owned());
         assert_eq!(judge(Some(7), -5, "/start 000000"), last);
         assert_eq!(judge(Some(7), 7, "123456"), Guess::Ignored);
         assert_eq!(judge(Some(7), -6, "/start 123456"), Guess::Ignored);
-        // A channel's post has no user.
+        // Posts in channels have no user.
         for _ in 1..WRONG_CODES {
             assert_eq!(judge(None, -5, "000000"), Guess::Wrong);
         }

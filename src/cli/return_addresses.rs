@@ -1,13 +1,15 @@
-//! Where a panic came from, in a release: `packaging/cross/build` leaves the places in the source out, which are 54 KB on
-//! ARMv7. Its code is at fixed addresses, and `packaging/cross/size --where` names the functions.
+//! Return addresses of a panic in a release build. `packaging/cross/build` omits source locations,
+//! which take 54 KB on ARMv7. The code is at fixed addresses, and `packaging/cross/size --where`
+//! maps them to functions.
 
 use std::ffi::{c_int, c_void};
 use std::panic::Location;
 
-/// Calls that are shown at most: the first ten are the panic's own.
+/// Maximum number of addresses; the first ten are those of the panic machinery.
 const MOST: usize = 32;
 
-// Itanium C++ ABI: Exception Handling, level 1; Exception Handling ABI for the Arm Architecture, sections 8.5.1, 8.5.4.
+// Itanium C++ ABI: Exception Handling, level 1; Exception Handling ABI for the Arm Architecture,
+// sections 8.5.1, 8.5.4.
 unsafe extern "C" {
     fn _Unwind_Backtrace(
         each: unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int,
@@ -25,14 +27,15 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// The return addresses of all calls that led here, the last call first; `None` where a panic says its place.
+/// Returns the return addresses of the current call stack, innermost first, or `None` if the panic
+/// has a location.
 pub fn instead_of(place: Option<&Location<'_>>) -> Option<Vec<usize>> {
-    // What rustc puts in place of a path.
+    // rustc replaces omitted paths by this.
     if place.is_some_and(|place| place.file() != "<redacted>") {
         return None;
     }
     let mut found = Vec::with_capacity(MOST);
-    // SAFETY: `take` gets the vector, which lives until the walk is over, and does not unwind.
+    // SAFETY: `take` receives the vector, which outlives the call, and doesn't unwind.
     unsafe { _Unwind_Backtrace(take, (&raw mut found).cast()) };
     Some(found)
 }
@@ -40,7 +43,7 @@ pub fn instead_of(place: Option<&Location<'_>>) -> Option<Vec<usize>> {
 unsafe extern "C" fn take(frame: *mut c_void, found: *mut c_void) -> c_int {
     const GO_ON: c_int = 0;
     const STOP: c_int = 9;
-    // SAFETY: what `instead_of` handed over, used by nothing else meanwhile.
+    // SAFETY: the vector of `instead_of`, which isn't used elsewhere during the walk.
     let found = unsafe { &mut *found.cast::<Vec<usize>>() };
     found.push(unsafe { instruction(frame) });
     if found.len() < MOST { GO_ON } else { STOP }
@@ -48,23 +51,23 @@ unsafe extern "C" fn take(frame: *mut c_void, found: *mut c_void) -> c_int {
 
 #[cfg(not(target_arch = "arm"))]
 unsafe fn instruction(frame: *mut c_void) -> usize {
-    // SAFETY: the caller has the frame from the walk.
+    // SAFETY: the caller got the frame from the walk.
     unsafe { _Unwind_GetIP(frame) }
 }
 
-/// There `_Unwind_GetIP` is a macro of C's.
+/// `_Unwind_GetIP` is a C macro on ARM.
 #[cfg(target_arch = "arm")]
 unsafe fn instruction(frame: *mut c_void) -> usize {
     const CORE: c_int = 0;
     const PROGRAM_COUNTER: u32 = 15;
     const UINT32: c_int = 0;
     let mut address = 0_usize;
-    // SAFETY: the caller has the frame from the walk; the value has 32 bits.
+    // SAFETY: the caller got the frame from the walk; the value has 32 bits.
     unsafe {
         let value = (&raw mut address).cast();
         _Unwind_VRS_Get(frame, CORE, PROGRAM_COUNTER, UINT32, value)
     };
-    // The lowest bit says that it is Thumb.
+    // The lowest bit marks Thumb code.
     address & !1
 }
 
@@ -91,7 +94,7 @@ mod tests {
         assert!(shallow.len() > 2, "{shallow:?}");
         let found = deep(MOST as u32);
         assert_eq!(found.len(), MOST);
-        // All but the first calls are one and the same, of `deep` by itself.
+        // All but the first addresses are the same: `deep` calls itself.
         assert_eq!(found[MOST - 1], found[MOST - 2]);
     }
 }

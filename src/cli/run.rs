@@ -11,7 +11,7 @@ pub fn run(path: &Path, console: bool, level: Option<log::LevelFilter>) -> Resul
     logging::queue();
     let config = read(path)?;
     let use_telegram = config.telegram.is_some() && !console;
-    // A person who chats here need not read of everything twice.
+    // If the terminal is the chat, the log would repeat its messages.
     let chatting = !use_telegram && io::stdin().is_terminal() && io::stderr().is_terminal();
     logging::start(level.unwrap_or(if chatting {
         log::LevelFilter::Warn

@@ -1,4 +1,4 @@
-//! `sitemon say`: one message to the configured chats.
+//! `sitemon say`: sends one message to the configured chats.
 
 use super::{Failure, client};
 use crate::agent;
@@ -12,10 +12,11 @@ use crate::state;
 use crate::timer;
 use std::io;
 
-/// Bytes of a text from stdin: four or five messages, which Telegram takes one after another.
+/// Maximum size of a text from stdin in bytes: four or five messages, so that Telegram's rate limit
+/// isn't reached.
 const MAX_TEXT: u64 = 16 << 10;
 
-/// Sends the words; `-` alone stands for what is on stdin.
+/// Sends the words; a single `-` stands for the content of stdin.
 pub fn say(config: &Config, words: &[String]) -> Result<(), Failure> {
     let settings = settings(config)?;
     if settings.chats.is_empty() {
@@ -52,7 +53,7 @@ pub fn say(config: &Config, words: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// Up to the end of stdin. What is no UTF-8 is replaced: the rest may be an alarm.
+/// Reads stdin to its end. Invalid UTF-8 is replaced, because the rest may be important.
 fn from_stdin() -> Result<String, Failure> {
     match files::bounded(io::stdin(), MAX_TEXT) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
@@ -63,8 +64,9 @@ fn from_stdin() -> Result<String, Failure> {
     }
 }
 
-/// Sends a message now or says why not. A group that has become one of the `others` gets it there. Returns the chat that
-/// has it: a group may have another id by now.
+/// Sends a message in one attempt, or returns why it failed. A group that has become a supergroup
+/// gets it there, unless that is one of the `others`, which get it anyway. Returns the chat's
+/// current id.
 pub async fn deliver(
     telegram: &Telegram,
     chat: i64,

@@ -1,4 +1,4 @@
-//! `sitemon status`: what the running agent last wrote to its state.
+//! `sitemon status`: shows what the running agent last wrote to its state.
 
 use super::table::{self, Row};
 use super::{Failure, print};
@@ -10,11 +10,12 @@ use crate::monitor::time::text::clock_times;
 use crate::state::{self, ReadError};
 use std::time::Duration;
 
-/// Prints in every case; what is not known without a state is `unknown`.
+/// Prints the state of each site; `unknown` if there is no state yet.
 ///
 /// # Errors
 ///
-/// The state cannot be read; no agent runs; a site is down.
+/// Returns a failure if the state can't be read, no agent runs, or a site is down. The last two are
+/// returned after printing.
 pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
     let dir = config.agent.state.display();
     let running = state::in_use_now(&config.agent.state);

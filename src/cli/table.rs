@@ -1,4 +1,4 @@
-//! The result of `check` and `status`: a table for people, JSON for programs.
+//! Prints the result of `check` and `status`: a table for users, JSON for programs.
 
 use crate::config::json_string;
 use crate::monitor::render::text::count;
@@ -7,7 +7,7 @@ use crate::monitor::time::text::response;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-/// One site's line.
+/// The row of one site.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub name: String,
@@ -15,24 +15,24 @@ pub struct Row {
     pub state: State,
     pub cause: Option<String>,
     pub took: Option<Duration>,
-    /// Unix seconds; only `status` knows it.
+    /// Start of the state in Unix seconds; `None` for `check`.
     pub since: Option<i64>,
-    /// What else is worth showing: records, days left, loss.
+    /// Further results: DNS records, days left, packet loss.
     pub detail: Option<String>,
-    /// What could not be found out, and why.
+    /// What couldn't be determined, and why.
     pub unknown: Vec<String>,
 }
 
-/// Of the agent as a whole; only `status` knows it.
+/// The status of the agent; only for `status`.
 #[derive(Clone, Copy, Debug)]
 pub struct Status {
-    /// When the state was written, in Unix seconds; `None` = there is none.
+    /// When the state was written, in Unix seconds; `None` if there is no state.
     pub written: Option<i64>,
-    /// An agent uses the state now.
+    /// An agent is running and uses the state.
     pub running: bool,
 }
 
-/// Whether stdout takes colour: <https://no-color.org>.
+/// Returns whether stdout may be coloured (<https://no-color.org>).
 pub fn coloured() -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     set("NO_COLOR").is_none()
@@ -40,7 +40,7 @@ pub fn coloured() -> bool {
         && io::stdout().is_terminal()
 }
 
-/// A header and a line a site, columns aligned; a column that is empty everywhere is left out.
+/// Formats a header and a row per site with aligned columns. Columns without any value are omitted.
 pub fn text(rows: &[Row], coloured: bool) -> String {
     if rows.is_empty() {
         return String::new();
@@ -88,7 +88,8 @@ pub fn text(rows: &[Row], coloured: bool) -> String {
     out
 }
 
-/// The line below the table of a check that took `took`, without its end: `3 sites: 2 up, 1 down (1.2 s)`.
+/// Formats the line below the table of `check`, without a line break: `3 sites: 2 up, 1 down (1.2
+/// s)`.
 pub fn total(rows: &[Row], took: Duration) -> String {
     let states = [
         State::Up,
@@ -114,12 +115,12 @@ pub fn total(rows: &[Row], took: Duration) -> String {
     )
 }
 
-/// The cells of a column, all as wide as the widest; the title first.
+/// Returns the cells of a column, padded to equal width; the title is the first one.
 fn column(title: &str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Vec<String> {
     let mut cells: Vec<String> = rows.iter().map(cell).collect();
     cells.insert(0, title.to_owned());
     let width = cells.iter().map(|c| c.chars().count()).max().unwrap_or(0);
-    // By characters, as fmt counts them.
+    // `fmt` counts characters, too.
     cells.iter().map(|c| format!("{c:<width$}")).collect()
 }
 
@@ -131,7 +132,7 @@ fn right(cells: Vec<String>) -> Vec<String> {
         .collect()
 }
 
-/// Of ANSI terminals (ECMA-48, SGR). The word says it, too.
+/// Returns the colour of a state (ECMA-48, SGR). It only repeats the state's word.
 fn colour(state: State) -> u8 {
     match state {
         State::Up => 32,
@@ -141,8 +142,8 @@ fn colour(state: State) -> u8 {
     }
 }
 
-/// `{"sites":[…]}`; `status`, and each `since`, for the command `status` only; `unknown`, a list of
-/// texts, where something could not be found out.
+/// Formats `{"sites":[…]}`. `status` and each `since` are only for the command `status`; `unknown`
+/// is a list of texts that is omitted when it is empty.
 pub fn json(rows: &[Row], status: Option<Status>) -> String {
     let sites: Vec<String> = rows.iter().map(|row| site(row, status.is_some())).collect();
     let status = status.map(|Status { written, running }| {

@@ -1,5 +1,5 @@
-//! Figures of this machine: file systems, memory, load, temperatures, files, processes. All of it
-//! blocks, and for as long as a file system does that hangs.
+//! Figures of this machine: file systems, memory, load, temperatures, files, processes. All
+//! functions block, and hang if a file system does.
 
 mod procfs;
 
@@ -20,51 +20,51 @@ pub const NO_THERMAL_ZONE: &str = "this machine has no thermal zone";
 pub const HIDDEN: &str =
     "the processes of other users are hidden from sitemon (ProtectProc=, hidepid=?)";
 
-/// A file of the kernel over this is none; in bytes.
+/// Maximum size of a file in `/proc`, `/sys` and `/etc/fstab` in bytes.
 const LARGEST_FILE: u64 = 4 << 20;
-/// Of a command line the program's path is enough.
+/// Maximum number of bytes that are read of a file in `/proc/PID`; only the program's path is
+/// needed.
 const LARGEST_COMMAND: u64 = 1 << 16;
 
-/// What `/stats` waits for a file system.
+/// How long `/stats` waits for a file system.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Linux, as it shows itself below `root`.
+/// A Linux machine whose `/proc`, `/sys` and `/etc` are below `root`.
 pub struct Machine {
     root: PathBuf,
 }
 
-/// A file system and what is left of it.
+/// The size and the free space of a file system.
 #[derive(Debug)]
 pub struct Disk {
-    /// Bytes that users may have and that are left of these.
+    /// Space that unprivileged users can use, in bytes; root's reserve is left out.
     pub size: u64,
     pub free: u64,
-    /// 0: it has no fixed number.
+    /// Number of inodes; 0 if the file system has no fixed number.
     pub inodes: u64,
     pub inodes_free: u64,
-    /// `None` where that is not known.
+    /// `None` if the mount is unknown.
     pub mount: Option<Mount>,
-    /// The device was taken away, though it is still mounted.
+    /// The device was removed while it was mounted.
     pub device_gone: bool,
-    /// Where, on the way to the path, something else is to be mounted by `/etc/fstab`.
+    /// A mount point of `/etc/fstab` on the way to the path on which nothing is mounted.
     pub expected: Option<PathBuf>,
 }
 
 impl Machine {
-    /// The one that this runs on.
+    /// Returns the machine that this process runs on.
     pub fn this() -> Machine {
         Machine::below(Path::new("/"))
     }
 
-    /// One whose files of the kernel are below `root`.
+    /// Returns a machine whose `/proc`, `/sys` and `/etc` are below `root`.
     pub fn below(root: &Path) -> Machine {
         Machine {
             root: root.to_owned(),
         }
     }
 
-    /// What `check` is to look at, if this machine doesn't have it or hides it: one of the sentences
-    /// above.
+    /// Returns one of the messages above if this machine lacks or hides what `check` reads.
     pub fn lacks(&self, check: &HostCheck) -> Option<&'static str> {
         match check {
             HostCheck::Memory { .. } => self.memory().is_none().then_some(NO_PROC),
@@ -79,12 +79,12 @@ impl Machine {
         procfs::memory(&self.text("proc/meminfo")?)
     }
 
-    /// The load average of 5 minutes.
+    /// Returns the load average over 5 minutes.
     pub fn load(&self) -> Option<f64> {
         procfs::load(&self.text("proc/loadavg")?)
     }
 
-    /// The hottest thermal zone: what it measures, and whole degrees Celsius.
+    /// Returns the type of the hottest thermal zone and its temperature in degrees Celsius.
     pub fn hottest(&self) -> Option<(String, i32)> {
         let zones = fs::read_dir(self.root.join("sys/class/thermal")).ok()?;
         let zones = zones.flatten().map(|zone| zone.path());
@@ -100,11 +100,13 @@ impl Machine {
         measured.max().map(|(degrees, kind)| (kind, degrees))
     }
 
+    /// Returns the figures of the file system that `path` is on.
+    ///
     /// # Errors
     ///
-    /// There is nothing at `path`, or it cannot be looked at.
+    /// Returns the error of `statvfs` or of resolving `path`.
     pub fn disk(&self, path: &Path) -> io::Result<Disk> {
-        // First: it mounts what is mounted by being looked at.
+        // First, because it triggers an automount.
         let stat = rustix::fs::statvfs(path)?;
         let path = path.canonicalize()?;
         let mounts = files::read_now(&self.root.join("proc/self/mountinfo"), LARGEST_FILE);
@@ -129,8 +131,8 @@ impl Machine {
         })
     }
 
-    /// What `/stats` shows; `state`: the directory whose file system is meant. Blocks for a moment at
-    /// most.
+    /// Returns the figures for `/stats`; `state` is the state directory. Waits at most [`PATIENCE`]
+    /// for its file system.
     pub fn figures(&self, state: &Path) -> MachineFigures {
         let owned = state.to_owned();
         let stat = move || Ok(rustix::fs::statvfs(&owned)?);
@@ -143,26 +145,25 @@ impl Machine {
         }
     }
 
-    /// Its block device is none that the kernel has.
+    /// Returns whether the kernel no longer knows the block device of `mount`.
     fn is_gone(&self, mount: &Mount) -> bool {
         let devices = self.root.join("sys/dev/block");
         let is_block = !mount.device.starts_with("0:");
         is_block && devices.is_dir() && !devices.join(&mount.device).exists()
     }
 
-    /// The processes of this name, or of which the program has it, without those that have ended and
-    /// were not waited for.
+    /// Returns the ids of the processes whose name or program's name is `name`, without zombies.
     ///
     /// # Errors
     ///
-    /// `/proc` cannot be read.
+    /// Returns the error of reading `/proc`.
     pub fn processes(&self, name: &str) -> io::Result<Vec<u32>> {
         let name = name.as_bytes();
         let mut found = Vec::new();
         for entry in fs::read_dir(self.root.join("proc"))?.flatten() {
             let pid = entry.file_name().to_str().and_then(|pid| pid.parse().ok());
             let Some(pid) = pid else { continue };
-            // It may be gone by now.
+            // The process may have ended by now.
             let read = |file: &str| {
                 let mut bytes = Vec::new();
                 let file = fs::File::open(entry.path().join(file)).ok()?;
@@ -182,7 +183,7 @@ impl Machine {
         Ok(found)
     }
 
-    /// Only processes of our own are to be seen: the first one of all is not.
+    /// Returns whether the processes of other users are hidden: then process 1 is.
     pub fn hides_processes(&self) -> bool {
         fs::File::open(self.root.join("proc/1/stat")).is_err()
     }
@@ -203,7 +204,7 @@ pub(crate) mod tests {
     use crate::monitor::site::Amount;
     use tempfile::TempDir;
 
-    /// A root with these files.
+    /// Creates a directory with these files.
     pub(crate) fn root(files: &[(&str, &str)]) -> TempDir {
         let root = tempfile::tempdir().expect("a directory");
         for (path, text) in files {

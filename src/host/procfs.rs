@@ -1,4 +1,5 @@
-//! What Linux says of itself in `/proc` and `/sys` (proc(5)), and `/etc/fstab` (fstab(5)). Pure.
+//! Parsers of what Linux reports in `/proc` and `/sys` (proc(5)), and of `/etc/fstab` (fstab(5)).
+//! No I/O.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -16,18 +17,18 @@ pub struct Memory {
 pub struct Mount {
     id: u64,
     parent: u64,
-    /// Of the device, `MAJOR:MINOR`; 0 is no block device's major number.
+    /// Device number, `MAJOR:MINOR`. Block devices never have the major number 0.
     pub device: String,
     pub point: PathBuf,
     /// The file system's type, such as `ext4`.
     pub kind: String,
     /// What is mounted, such as `/dev/sda1`.
     pub source: String,
-    /// The file system itself can't be written, whatever this mount of it says.
+    /// The file system is read-only, not only this mount of it.
     pub read_only: bool,
 }
 
-/// `/proc/meminfo`. Kernels before 3.14 have no `MemAvailable`.
+/// Parses `/proc/meminfo`. Kernels before 3.14 have no `MemAvailable`.
 pub fn memory(meminfo: &str) -> Option<Memory> {
     let bytes = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
@@ -40,22 +41,22 @@ pub fn memory(meminfo: &str) -> Option<Memory> {
     })
 }
 
-/// `/proc/loadavg`: the average of 5 minutes.
+/// Returns the load average over 5 minutes from `/proc/loadavg`.
 pub fn load(loadavg: &str) -> Option<f64> {
     let load: f64 = loadavg.split_whitespace().nth(1)?.parse().ok()?;
     (load.is_finite() && load >= 0.0).then_some(load)
 }
 
-/// `/sys/class/thermal/thermal_zone*/temp`, in thousandths: whole degrees Celsius, rounded down. What
-/// no sensor measures is `None`.
+/// Converts `/sys/class/thermal/thermal_zone*/temp` from thousandths to degrees Celsius, rounded
+/// down. Returns `None` for values that no sensor measures.
 pub fn degrees(temp: &str) -> Option<i32> {
     let millis: i32 = temp.trim().parse().ok()?;
     let degrees = millis.div_euclid(1000);
     (-100..=1000).contains(&degrees).then_some(degrees)
 }
 
-/// `/proc/PID/stat`: the name of the process, which may have any byte in it, and the letter of its
-/// state.
+/// Returns the name of the process, which may contain any byte, and the letter of its state from
+/// `/proc/PID/stat`.
 pub fn process(stat: &[u8]) -> Option<(&[u8], u8)> {
     let open = stat.iter().position(|&b| b == b'(')?;
     let close = stat.iter().rposition(|&b| b == b')')?;
@@ -66,18 +67,19 @@ pub fn process(stat: &[u8]) -> Option<(&[u8], u8)> {
     }
 }
 
-/// `/proc/PID/cmdline`: the last part of the path by which the program was called.
+/// Returns the file name of the program from `/proc/PID/cmdline`.
 pub fn program(cmdline: &[u8]) -> &[u8] {
     let called = cmdline.split(|&b| b == 0).next().unwrap_or_default();
     called.rsplit(|&b| b == b'/').next().unwrap_or_default()
 }
 
-/// `/proc/PID/mountinfo`; lines that cannot be read are left out.
+/// Parses `/proc/PID/mountinfo` and skips malformed lines.
 pub fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
     mountinfo.split(|&b| b == b'\n').filter_map(mount).collect()
 }
 
-/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
+/// Parses a line such as
+/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`.
 fn mount(line: &[u8]) -> Option<Mount> {
     let mut words = line.split(|&b| b == b' ');
     let text = |word: &[u8]| String::from_utf8_lossy(&unescaped(word)).into_owned();
@@ -88,7 +90,7 @@ fn mount(line: &[u8]) -> Option<Mount> {
     let point = unescaped(words.nth(1)?);
     words.find(|&word| word == b"-")?;
     let (kind, source) = (text(words.next()?), text(words.next()?));
-    // ext4 calls it so when errors have made it stop writing.
+    // ext4 reports `emergency_ro` or `shutdown` after errors have stopped writes.
     let stopped = |option: &[u8]| matches!(option, b"ro" | b"emergency_ro" | b"shutdown");
     let mut options = words.next()?.split(|&b| b == b',');
     Some(Mount {
@@ -102,8 +104,8 @@ fn mount(line: &[u8]) -> Option<Mount> {
     })
 }
 
-/// The mount that `path`, absolute and without links, leads to: as the kernel goes, from the root on
-/// into each mount that lies on the way.
+/// Returns the mount that `path` is on. `path` is absolute and free of symbolic links. Like the
+/// kernel, starts at the root and enters each mount on the way.
 pub fn covering<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     let inner = |mount: &Mount| {
         mounts
@@ -112,7 +114,7 @@ pub fn covering<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     };
     let is_root = |mount: &&Mount| mount.point == Path::new("/") && !inner(mount);
     let mut here = mounts.iter().find(is_root)?;
-    // A file that makes no sense may lead in a circle.
+    // Bounded because malformed input may contain cycles.
     for _ in mounts {
         let on_the_way = mounts.iter().filter(|mount| {
             mount.parent == here.id && mount.id != here.id && path.starts_with(&mount.point)
@@ -125,7 +127,7 @@ pub fn covering<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     Some(here)
 }
 
-/// `/etc/fstab`: where something is to be mounted at boot.
+/// Returns the mount points in `/etc/fstab` that are mounted at boot.
 pub fn mounted_at_boot(fstab: &[u8]) -> Vec<PathBuf> {
     let point = |line: &[u8]| {
         let words = line.split(|b| b.is_ascii_whitespace());
@@ -140,7 +142,7 @@ pub fn mounted_at_boot(fstab: &[u8]) -> Vec<PathBuf> {
     fstab.split(|&b| b == b'\n').filter_map(point).collect()
 }
 
-/// A blank, a tab, a line feed and a backslash are written as octal numbers, `\040`.
+/// Decodes the octal escapes of blanks, tabs, line feeds and backslashes, such as `\040`.
 fn unescaped(word: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(word.len());
     let mut rest = word;
@@ -192,7 +194,7 @@ mod tests {
         ] {
             leads(PI, path, source);
         }
-        // The root over another one, and a mount that hides one below it.
+        // A root mounted over another one, and a mount that hides one below it.
         let stacked = "\
 1 1 0:2 / / rw - rootfs rootfs rw
 2 1 8:1 / / rw - ext4 below rw
@@ -290,7 +292,7 @@ mod tests {
 
         #[test]
         fn what_the_kernel_escapes_is_read_as_it_was(name in any::<Vec<u8>>()) {
-            // seq_path_root(): these four.
+            // The four characters that the kernel's `seq_path_root()` escapes.
             let escape = |&byte: &u8| match byte {
                 b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
                 byte => vec![byte],

@@ -1,4 +1,4 @@
-//! The bot, once it answers: it waits for the chat, and sends the test alert.
+//! The bot whose token Telegram accepted: waits for the chat and sends the test alert.
 
 use super::super::pair::{self, Guess};
 use super::super::{Failure, client, print};
@@ -15,12 +15,13 @@ use crate::monitor::site::printable::{self, NAME};
 use crate::secret::Secret;
 use std::time::{Duration, Instant};
 
-/// A request that failed sooner is made again at once: over IPv4 alone, where IPv6 is broken.
+/// If a request fails within this time, it is repeated at once; the repetition uses IPv4 only, in
+/// case IPv6 is broken.
 const SOON: Duration = Duration::from_secs(5);
-/// Of base32 (RFC 4648), in lower case: the code is short in a link, and can be typed.
+/// Base32 (RFC 4648) in lower case: short in a link, and easy to type.
 const CODE_LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// A bot that answers.
+/// A bot whose token Telegram accepted.
 pub struct Bot {
     pub config: Config,
     pub client: Client,
@@ -30,8 +31,8 @@ pub struct Bot {
 }
 
 impl Bot {
-    /// Asks Telegram for the bot that `config` has, with its token. `Err` inside: it cannot be asked, or does not know
-    /// it; with the sentence for the user.
+    /// Connects to Telegram with `token`. The inner `Err` means that Telegram can't be reached or
+    /// refuses the token; it contains an explanation for the user.
     pub async fn connect(
         config: Config,
         token: Secret,
@@ -62,10 +63,10 @@ impl Bot {
         })
     }
 
-    /// Shows the link and waits until a user follows it: the chat.
+    /// Shows the link and waits until a user follows it. Returns that user's chat.
     pub async fn wait_for_start(&self) -> Result<i64, Failure> {
         let refused = |e: ApiError| Failure::Telegram(e.to_string());
-        // Whatever waits there was sent before there was a code.
+        // Pending messages are older than the code.
         let offset = self.telegram.skip_pending().await.map_err(refused)?;
         let code = code()?;
         let link = format!("https://t.me/{}?start={code}", self.me.username);
@@ -81,7 +82,7 @@ impl Bot {
             }
         };
         let message = pair::wait(&self.telegram, offset, &code, &mut ignored).await?;
-        // Confirmed, or the agent would take it for a command.
+        // Otherwise the agent would receive the message as a command.
         self.telegram.confirm_pending().await;
         let name = printable::line(&message.name, NAME);
         let by = if name.is_empty() {
@@ -93,9 +94,9 @@ impl Bot {
         Ok(message.chat)
     }
 
-    /// An alert as one of the agent's, with its buttons, which the agent answers.
+    /// Sends an alert like one of the agent's, with buttons, which the agent will answer.
     pub async fn test_alert(&self, chat: i64, site: &str) -> Result<(), Failure> {
-        // No incident has this number.
+        // An incident number that isn't used.
         const NONE: u32 = 0;
         let now = Clock::system().now();
         let alert = Alert {
@@ -138,7 +139,7 @@ impl Bot {
     }
 }
 
-/// 128 random bits.
+/// Returns a code with 128 random bits.
 fn code() -> Result<String, Failure> {
     let mut bits = u128::from_le_bytes(pair::random()?);
     let mut code = String::with_capacity(26);
@@ -158,7 +159,8 @@ mod tests {
         let codes: Vec<String> = (0..20).map(|_| code().expect("urandom")).collect();
         for code in &codes {
             assert_eq!(code.len(), 26);
-            // The start of a link may have letters, digits, `_` and `-`, 64 of them (core.telegram.org/bots/features).
+            // The `start` parameter may have 64 letters, digits, `_` and `-`
+            // (core.telegram.org/bots/features).
             assert!(
                 code.bytes().all(|byte| CODE_LETTERS.contains(&byte)),
                 "{code}"

@@ -1,4 +1,4 @@
-//! What is there already: the configuration, the token's file, the service.
+//! What exists already: the configuration, the token's file, the service.
 
 use super::super::Failure;
 use super::packaged;
@@ -13,38 +13,40 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the packages install.
+/// Path of the configuration that the packages install.
 pub const INSTALLED: &str = "/etc/sitemon.conf";
-/// Has the form of a token.
+/// A placeholder in the format of a token.
 const NO_TOKEN: &str = "0:none";
 
-/// What is at the path of the configuration.
+/// The file at the path of the configuration.
 pub enum Found {
-    /// Nothing, or a file as it was packaged: it is made anew, with this `state`.
+    /// No file, or an unmodified packaged one: it is written anew, with this `state`.
     Replaceable {
         state: &'static str,
         old: Option<Metadata>,
     },
-    /// A user's.
+    /// A file that a user has written or modified.
     Users(Box<Users>),
 }
 
-/// A configuration that stays as it is.
+/// A configuration that isn't changed.
 pub struct Users {
     pub text: String,
-    /// What it says; with a token that is none where it lacks one.
+    /// The parsed file; contains [`NO_TOKEN`] if it lacks a token.
     pub config: Config,
-    /// It says where the token is, or has it.
+    /// It contains the token or refers to it.
     pub names_token: bool,
-    /// The token itself is there.
+    /// The token itself exists.
     pub has_token: bool,
-    /// The file that it names for the token, and that has none.
+    /// The `token_file` that the configuration names, if it contains no token.
     pub token_file: Option<PathBuf>,
 }
 
+/// Reads what is at `path`.
+///
 /// # Errors
 ///
-/// It cannot be read, or has mistakes other than that the token is missing.
+/// Returns an error if the file can't be read or has mistakes other than a missing token.
 pub fn look(path: &Path) -> Result<Found, Failure> {
     let unreadable =
         |e: io::Error| Failure::Usage(format!("{}: {}", path.display(), state::reason(&e)));
@@ -83,7 +85,7 @@ pub fn look(path: &Path) -> Result<Found, Failure> {
     Ok(Found::Users(Box::new(users)))
 }
 
-/// A file whose only mistake is that there is no token yet.
+/// Reads a file whose only mistake is the missing token.
 fn without_token(text: String, path: &Path, mistakes: Mistakes) -> Result<Users, Failure> {
     let named = RefCell::new(None);
     let read = |path: &Path| {
@@ -110,11 +112,11 @@ fn without_token(text: String, path: &Path, mistakes: Mistakes) -> Result<Users,
     })
 }
 
-/// What `text` says, which is or will be at `path`, with this token wherever it has it from.
+/// Parses `text`, which is or will be the file at `path`, with this token from any source.
 ///
 /// # Errors
 ///
-/// Every mistake in it.
+/// Returns all mistakes.
 pub fn with_token(text: &str, path: &Path, token: &Secret) -> Result<Config, Mistakes> {
     with_token_in(text, path, false, token)
 }
@@ -129,7 +131,7 @@ fn with_token_in(
     parse(text, path, exposed, &|_| Ok(token()), &|| Some(token()))
 }
 
-/// Something in `text` is not for other users: of such a file that they can read there is a warning.
+/// Returns whether `text` contains secrets: then a file that other users can read causes a warning.
 pub fn has_secrets(text: &str, path: &Path) -> bool {
     let warnings = |exposed| {
         let config = with_token_in(text, path, exposed, &Secret::new(NO_TOKEN));
@@ -138,11 +140,11 @@ pub fn has_secrets(text: &str, path: &Path) -> bool {
     warnings(true) > warnings(false)
 }
 
-/// With a token that is none.
+/// Parses `text` with a placeholder for the token.
 ///
 /// # Errors
 ///
-/// Every mistake in it.
+/// Returns all mistakes.
 pub fn with_any_token(text: &str, path: &Path) -> Result<Config, Mistakes> {
     with_token(text, path, &Secret::new(NO_TOKEN))
 }
@@ -173,7 +175,7 @@ fn parse(
     config::parse(text, &ctx)
 }
 
-/// Where the token goes, as the key's value and as a path.
+/// Returns where to write the token: the value of `token_file`, and the path.
 pub fn token_file(path: &Path) -> (String, PathBuf) {
     if path == Path::new(INSTALLED) {
         let file = "/etc/sitemon/token";
@@ -184,7 +186,8 @@ pub fn token_file(path: &Path) -> (String, PathBuf) {
     (name.into_owned(), file)
 }
 
-/// User and group that the packages' service runs as, where there are such; `None` for a file of one's own.
+/// Returns user and group of the packages' service, if they exist; `None` for a file at another
+/// path.
 pub fn service_user(path: &Path) -> Option<(u32, u32)> {
     if path != Path::new(INSTALLED) {
         return None;
@@ -192,7 +195,7 @@ pub fn service_user(path: &Path) -> Option<(u32, u32)> {
     user(&fs::read_to_string("/etc/passwd").ok()?)
 }
 
-/// passwd(5)
+/// Parses `/etc/passwd` (passwd(5)).
 fn user(passwd: &str) -> Option<(u32, u32)> {
     let line = passwd
         .lines()
@@ -201,8 +204,8 @@ fn user(passwd: &str) -> Option<(u32, u32)> {
     fields.next()?.zip(fields.next()?)
 }
 
-/// What starts the service with the new configuration, running or not; the agent in the foreground where no service
-/// goes by this file.
+/// Returns the command that (re)starts the service with the new configuration, or the one that runs
+/// the agent in the foreground if no service uses this file.
 pub fn start_command(path: &Path) -> String {
     const UNITS: [&str; 3] = [
         "/etc/systemd/system/sitemon.service",
@@ -222,7 +225,7 @@ pub fn start_command(path: &Path) -> String {
     }
 }
 
-/// As a shell takes it for one word.
+/// Quotes `word` for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
     match word.chars().all(plain) {

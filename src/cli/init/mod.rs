@@ -1,4 +1,5 @@
-//! `sitemon init`: the first set-up, by questions. Nothing is written before the last of them is answered.
+//! `sitemon init`: sets sitemon up by asking questions. Writes nothing before the last one is
+//! answered.
 
 mod bot;
 mod found;
@@ -29,14 +30,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use terminal::Terminal;
 
-/// Bytes of a file with a token.
+/// Maximum size of a file with a token in bytes.
 const LONGEST_TOKEN: u64 = 4096;
 
 pub fn init(path: &Path, options: &Init) -> Result<(), Failure> {
     let ends = [Signal::Int, Signal::Term, Signal::Hup, Signal::Quit];
     let mut signals = Signals::new(ends)
         .map_err(|e| Failure::Usage(format!("signals cannot be waited for: {e}")))?;
-    // What is dropped then gives the terminal back as it was, and takes half-written files away.
+    // Dropping the future restores the terminal and removes temporary files.
     let ended = async {
         signals.next().await;
         Err(Failure::Interrupted)
@@ -52,7 +53,8 @@ async fn set_up(path: &Path, options: &Init) -> Result<(), Failure> {
             path.display()
         ));
     };
-    // A running agent would take the code away from us, and we its commands.
+    // A running agent would receive the code, and this command would receive commands for the
+    // agent.
     let waits = wanted.chat && options.chat.is_none();
     let _lock = match &setup.found {
         Found::Users(users) if users.has_token && waits => {
@@ -88,7 +90,7 @@ async fn set_up(path: &Path, options: &Init) -> Result<(), Failure> {
     tested
 }
 
-/// What is still to be found out.
+/// What is still missing.
 struct Wanted {
     token: bool,
     chat: bool,
@@ -98,11 +100,11 @@ struct Wanted {
 struct Setup<'a> {
     path: &'a Path,
     options: &'a Init,
-    /// `--route`, each by itself.
+    /// The routes of `--route`.
     route: Vec<String>,
     found: Found,
     terminal: Option<Terminal>,
-    /// The token's file as the value of its key, and as a path.
+    /// The value of `token_file`, and the path of that file.
     token_file: (String, PathBuf),
 }
 
@@ -126,7 +128,7 @@ impl<'a> Setup<'a> {
         })
     }
 
-    /// `None`: the file lacks nothing.
+    /// Returns what is missing, or `None` if the file is complete.
     fn wanted(&self) -> Result<Option<Wanted>, Failure> {
         let wanted = match &self.found {
             Found::Replaceable { .. } => Wanted {
@@ -180,11 +182,11 @@ impl<'a> Setup<'a> {
         Ok(Some(wanted))
     }
 
-    /// Says what is wrong with the options and the place to write to, before anything is asked.
+    /// Checks the options and that the files can be written, before the first question.
     fn look_over(&self, wanted: &Wanted) -> Result<(), Failure> {
         let config = found::with_any_token(&self.text(None, None), self.path);
         let config = config.map_err(|mistakes| Failure::Usage(mistakes.to_string()))?;
-        // The one about sites is of no interest yet.
+        // The warning about missing sites is premature.
         for warning in config
             .warnings
             .iter()
@@ -207,7 +209,7 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
-    /// Another token in its file may go: that is what a new one is for. Anything else is not ours to replace.
+    /// Refuses to overwrite a token file that contains anything but a token.
     fn spare_what_is_no_token(&self) -> Result<(), Failure> {
         let path = &self.token_file.1;
         let shown = path.display();
@@ -240,7 +242,8 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// The configuration with these answers; a user's, with a table `[telegram]` where it has none.
+    /// Returns the configuration with these answers. A user's file only gets a table `[telegram]`,
+    /// if it has none.
     fn text(&self, chat: Option<i64>, site: Option<&Site>) -> String {
         let answers = self.answers(chat, site);
         match &self.found {
@@ -252,10 +255,10 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// The bot of the token that is given or typed.
+    /// Connects with the token that is configured, given as an option, or typed.
     async fn bot(&mut self, wanted: &Wanted) -> Result<Bot, Failure> {
         let mut known = self.known_token(wanted)?;
-        // Asked for only when there is a terminal and no option.
+        // Whether to ask for the token.
         let asks = wanted.token && self.options.token_file.is_none();
         if asks {
             print(format_args!(
@@ -300,7 +303,7 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// The token that needs not be asked for.
+    /// Returns the token if it is configured or given as an option.
     fn known_token(&self, wanted: &Wanted) -> Result<Option<Secret>, Failure> {
         if let Found::Users(users) = &self.found
             && !wanted.token
@@ -311,7 +314,7 @@ impl<'a> Setup<'a> {
         let Some(path) = &self.options.token_file else {
             return Ok(None);
         };
-        // A pipe will do.
+        // May also be a pipe.
         let read = File::open(path).and_then(|file| files::bounded(file, LONGEST_TOKEN));
         let shown = path.display();
         let bytes = read.map_err(|e| {
@@ -328,7 +331,7 @@ impl<'a> Setup<'a> {
         })
     }
 
-    /// `Err`: Telegram cannot be asked, or does not know it; with the sentence for the user.
+    /// Connects with `token`. The inner `Err` is that of [`Bot::connect`].
     async fn try_token(&self, token: Secret) -> Result<Result<Bot, (ApiError, String)>, Failure> {
         let config = match &self.found {
             Found::Users(users) if users.has_token => users.config.clone(),
@@ -338,7 +341,7 @@ impl<'a> Setup<'a> {
         Bot::connect(config, token).await
     }
 
-    /// The chat; a new one has been greeted.
+    /// Returns the chat; sends a greeting to a new one.
     async fn chat(&self, wanted: &Wanted, bot: &Bot) -> Result<i64, Failure> {
         let chats = bot
             .config
@@ -368,7 +371,7 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// The first site, checked; `None` where there are some.
+    /// Asks for the first site and checks it. Returns `None` if sites are configured.
     async fn site(&mut self, wanted: &Wanted, bot: &Bot) -> Result<Option<Site>, Failure> {
         if !wanted.site {
             return Ok(None);
@@ -404,7 +407,8 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// Writes the token's file and the configuration; of a user's, which stays as it is, prints what it lacks.
+    /// Writes the token's file and the configuration. A user's file isn't changed; prints what it
+    /// lacks.
     fn write(
         &self,
         wanted: &Wanted,
@@ -466,7 +470,7 @@ impl<'a> Setup<'a> {
     }
 }
 
-/// The site at an address as people write it.
+/// Parses an address as users write it, with or without a scheme.
 fn site_of(address: &str, config: &Config) -> Result<Site, String> {
     let address = address.trim();
     if address.is_empty() {
@@ -479,7 +483,7 @@ fn site_of(address: &str, config: &Config) -> Result<Site, String> {
     config::added_site(&url, None, config)
 }
 
-/// Those of the options that it holds for.
+/// Returns the names of the options whose condition holds.
 fn names(options: &[(bool, &str)]) -> String {
     let names = options.iter().filter(|(holds, _)| *holds);
     let names: Vec<&str> = names.map(|(_, name)| *name).collect();

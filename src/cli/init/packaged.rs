@@ -1,11 +1,11 @@
-//! The configuration as the packages install it, and the same with answers in it.
+//! The configuration that the packages install, and its copy with the user's answers.
 
 use crate::config::json_string;
 use crate::deflated;
 use std::fmt::Write;
 use std::sync::LazyLock;
 
-/// `sitemon.conf` as it is tracked, with sites that are watched: for those who build from source.
+/// `sitemon.conf` of the repository, with active sites, for users who build from source.
 static TRACKED: LazyLock<String> = LazyLock::new(|| {
     let packed = include_bytes!(concat!(env!("OUT_DIR"), "/sitemon.conf"));
     let text = deflated::unpacked(
@@ -14,14 +14,14 @@ static TRACKED: LazyLock<String> = LazyLock::new(|| {
     );
     String::from_utf8(text).unwrap_or_default()
 });
-/// OpenWrt's `state`: its `/var` is in memory.
+/// OpenWrt's `state`. OpenWrt has `/var` in memory.
 const OPENWRT: &str = "/etc/sitemon/state";
-/// `state` of each file that is installed, and of [`TRACKED`].
+/// The `state` of each installed file, and of [`TRACKED`].
 pub const STATES: [&str; 3] = ["/var/lib/sitemon", OPENWRT, "state"];
-/// Where comments begin, in columns.
+/// Column at which comments begin.
 const COMMENTS: usize = 32;
 
-/// What goes into the file. Each text is as the user gave it.
+/// The user's answers, as they were given.
 #[derive(Debug, Default)]
 pub struct Answers<'a> {
     pub token_file: Option<&'a str>,
@@ -33,7 +33,7 @@ pub struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    /// Keys and values for `[telegram]`.
+    /// Returns keys and values for `[telegram]`.
     fn telegram(&self) -> Vec<(&'static str, String)> {
         let routes: Vec<String> = self.route.iter().map(|way| json_string(way)).collect();
         let route = (!routes.is_empty()).then(|| format!("[{}]", routes.join(", ")));
@@ -49,7 +49,7 @@ impl Answers<'_> {
             .collect()
     }
 
-    /// The lines for `[telegram]`, without its header.
+    /// Returns the lines for `[telegram]`, without its header.
     pub fn telegram_lines(&self) -> String {
         let mut lines = String::new();
         for (key, value) in self.telegram() {
@@ -58,7 +58,7 @@ impl Answers<'_> {
         lines
     }
 
-    /// The table of the site, or nothing.
+    /// Returns the `[[site]]` table, or an empty string without a site.
     pub fn site_table(&self) -> String {
         self.site.map_or_else(String::new, |(name, url)| {
             let (name, url) = (json_string(name), json_string(url));
@@ -67,13 +67,14 @@ impl Answers<'_> {
     }
 }
 
-/// The `state` of the packaged file that `text` is; `None`: a user has written in it.
+/// Returns the `state` of a packaged file, or `None` if `text` differs from all of them.
 pub fn state_of(text: &str) -> Option<&'static str> {
     let installed = STATES.into_iter().find(|state| packaged(state) == text);
     installed.or_else(|| (text == *TRACKED).then_some("state"))
 }
 
-/// [`TRACKED`] as it is installed (`conf` in packaging/lib.sh): its sites are examples, the token is in a file.
+/// Returns [`TRACKED`] as it is installed (`conf` in packaging/lib.sh): sites are commented out,
+/// the token is in a file.
 fn packaged(state: &str) -> String {
     let mut text = String::with_capacity(TRACKED.len() + 128);
     let mut sites = false;
@@ -82,7 +83,7 @@ fn packaged(state: &str) -> String {
         sites |= line.starts_with("[[site]]");
         let installed = match line {
             _ if line.starts_with("state = ") && state != "state" => {
-                // Columns as packaging/lib.sh has them.
+                // Columns as in packaging/lib.sh.
                 let comment = line.replace("; relative to this file", "");
                 let comment = comment.split_once('#').map_or("", |(_, comment)| comment);
                 format!("state = \"{state}\"      #{comment}")
@@ -112,7 +113,7 @@ fn packaged(state: &str) -> String {
     text
 }
 
-/// The packaged file with this `state`, and the answers in the places of its examples.
+/// Returns the packaged file with this `state`, and with the answers in place of its examples.
 pub fn filled(state: &str, answers: &Answers) -> String {
     let mut keys = answers.telegram();
     let mut site = Some(answers.site_table()).filter(|table| !table.is_empty());
@@ -138,14 +139,14 @@ pub fn filled(state: &str, answers: &Answers) -> String {
             None => lines.push(line.to_owned()),
         }
     }
-    // What the file has no example of.
+    // Keys without an example in the file.
     for key in &keys {
         lines.insert(header, commented(key, ""));
     }
     lines.join("\n") + "\n"
 }
 
-/// The key with its value, and with the comment of its example.
+/// Returns the line of the key, with the comment of its example.
 fn commented((key, value): &(&str, String), example: &str) -> String {
     let line = format!("{key} = {value}");
     match example.split_once("  # ") {
@@ -163,10 +164,10 @@ mod tests {
 
     #[test]
     fn a_packaged_file_is_known_by_its_whole_text() {
-        // That packaging/lib.sh makes the same is a test of the binary.
+        // A test of the binary compares this with the output of packaging/lib.sh.
         let debian = packaged("/var/lib/sitemon");
         assert_eq!(state_of(&debian), Some("/var/lib/sitemon"));
-        // As packaging/openwrt/Makefile and packaging/install.sh do it.
+        // The same replacement as in packaging/openwrt/Makefile and packaging/install.sh.
         let openwrt = debian.replace("\"/var/lib/sitemon\"", "\"/etc/sitemon/state\"");
         let openwrt = openwrt.replace("\"/run/", "\"/var/run/");
         assert_eq!(state_of(&openwrt), Some("/etc/sitemon/state"));
@@ -210,7 +211,7 @@ mod tests {
             assert_eq!(at("/site/0/name").as_str(), Some("a \"b\""));
             assert_eq!(at("/site/0/url").as_str(), Some("https://example.org/"));
             assert_eq!(at("/site").as_array().map(|sites| sites.len()), Some(1));
-            // Everything else is an example still.
+            // All other lines are still commented out.
             let (new, old) = (text.lines().count(), packaged(state).lines().count());
             assert!((old + 4..=old + 6).contains(&new), "{text}");
             assert!(

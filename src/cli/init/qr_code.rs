@@ -1,15 +1,17 @@
-//! A QR code (ISO/IEC 18004) of half blocks, two modules a character.
+//! Draws a QR code (ISO/IEC 18004) with half blocks, two modules per character.
 
 use qrcodegen::{QrCode, QrCodeEcc};
 use std::io::{self, IsTerminal};
 
-/// Light modules around it. The standard wants four; two are enough on a screen and leave room for text.
+/// Width of the light border in modules. The standard requires four; two suffice on a screen and
+/// leave room for text.
 const QUIET: i32 = 2;
-/// Black on white (ECMA-48, SGR): readers want dark modules on a light ground, whatever the terminal's colours.
+/// Black on white (ECMA-48, SGR), because readers expect dark modules on a light background,
+/// whatever the terminal's colours.
 const COLOURS: (&str, &str) = ("\x1b[30;107m", "\x1b[0m");
 
-/// The code of `text` for stdout, a line each; `None` where it can't be shown: no terminal, too small, or without
-/// the characters.
+/// Returns the code of `text` as lines for stdout, or `None` if stdout isn't a terminal, is too
+/// small, or isn't UTF-8.
 pub fn for_terminal(text: &str) -> Option<String> {
     let stdout = io::stdout();
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
@@ -19,7 +21,7 @@ pub fn for_terminal(text: &str) -> Option<String> {
     let lines = lines(text)?;
     let size = rustix::termios::tcgetwinsize(stdout).ok()?;
     let width = lines.first().map_or(0, |line| line.chars().count());
-    // Below it are one line and the cursor's.
+    // One line of text and the cursor's line follow.
     let fits = width <= usize::from(size.ws_col) && lines.len() + 2 <= usize::from(size.ws_row);
     fits.then(|| {
         let (on, off) = COLOURS;
@@ -30,7 +32,7 @@ pub fn for_terminal(text: &str) -> Option<String> {
     })
 }
 
-/// By the variables that decide (setlocale(3)).
+/// Returns whether the locale's encoding is UTF-8 (setlocale(3)).
 fn is_utf8(variable: &dyn Fn(&str) -> String) -> bool {
     let deciding = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().map(variable);
     let deciding = { deciding }.find(|value| !value.is_empty());
@@ -38,7 +40,7 @@ fn is_utf8(variable: &dyn Fn(&str) -> String) -> bool {
     deciding.ends_with("utf-8") || deciding.ends_with("utf8")
 }
 
-/// Dark modules are drawn.
+/// Draws dark modules as filled blocks.
 fn lines(text: &str) -> Option<Vec<String>> {
     let code = QrCode::encode_text(text, QrCodeEcc::Low).ok()?;
     let range = || -QUIET..code.size() + QUIET;

@@ -1,4 +1,4 @@
-//! Questions on the terminal.
+//! Asks questions on the terminal.
 
 use super::super::{Failure, print};
 use crate::chat::stdio::Stream;
@@ -7,17 +7,17 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
-/// The longest line that is taken, in bytes: that of a terminal (termios(3), canonical mode).
+/// Maximum length of a line in bytes, which is that of a terminal (termios(3), canonical mode).
 const LONGEST: usize = 4096;
 
 pub struct Terminal {
     stdin: Stream,
-    /// Was typed and not asked for yet.
+    /// Input that was read but belongs to later lines.
     typed: Vec<u8>,
 }
 
 impl Terminal {
-    /// The terminal on stdin, if there is one.
+    /// Returns the terminal on stdin, if stdin is one.
     pub fn open() -> Option<Terminal> {
         let stdin = io::stdin();
         let file = stdin
@@ -28,23 +28,23 @@ impl Terminal {
         Some(Terminal { stdin, typed })
     }
 
-    /// The answer to `question`, without the blanks around it.
+    /// Asks `question` and returns the answer, without leading and trailing blanks.
     ///
     /// # Errors
     ///
-    /// The input ended.
+    /// Returns an error if the input ends, can't be read or has too long a line.
     pub async fn ask(&mut self, question: &str) -> Result<String, Failure> {
         print(format_args!("{question}"))?;
         self.line().await
     }
 
-    /// The same for a secret: it is not shown while it is typed.
+    /// Like [`Terminal::ask`], for a secret: it isn't echoed.
     ///
     /// # Errors
     ///
-    /// As of [`Terminal::ask`].
+    /// As for [`Terminal::ask`].
     pub async fn ask_secret(&mut self, question: &str) -> Result<String, Failure> {
-        // First: what is typed at once is not shown either.
+        // Before the question, so that input typed at once isn't echoed either.
         let hidden = Hidden::new();
         print(format_args!("{question}"))?;
         let line = self.line().await;
@@ -75,7 +75,7 @@ impl Terminal {
     }
 }
 
-/// The terminal doesn't show what is typed, until this is dropped.
+/// Turns the terminal's echo off until it is dropped.
 struct Hidden(Option<Termios>);
 
 impl Hidden {

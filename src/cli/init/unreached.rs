@@ -1,4 +1,4 @@
-//! Why Telegram gave no good answer, and what the user can do about it.
+//! Explains why Telegram gave no valid response, and what the user can do about it.
 
 use crate::agent;
 use crate::chat::telegram::ApiError;
@@ -8,10 +8,10 @@ use crate::http::Client;
 use crate::monitor::time::text::day_of;
 use crate::monitor::uplink::route::Route;
 
-/// The sentence for the user.
+/// Returns an explanation for the user.
 pub async fn explain(error: &ApiError, client: &Client, config: &Config) -> String {
     let cause = Cause::of(error);
-    // Not asked where the answer is known: that takes seconds.
+    // Only probed when it matters, because that takes seconds.
     let up = match cause {
         Cause::NotReached => agent::uplink_is_up(client, &config.agent).await,
         _ => true,
@@ -27,7 +27,7 @@ pub async fn explain(error: &ApiError, client: &Client, config: &Config) -> Stri
     )
 }
 
-/// The routes, as a user is told of them; `None`: there is none but the direct one.
+/// Returns the routes as text for the user, or `None` if there is only the direct one.
 fn way(routes: &[Route]) -> Option<String> {
     let names: Vec<String> = routes.iter().map(Route::to_string).collect();
     let direct = routes.iter().all(|route| *route == Route::Direct);
@@ -39,18 +39,19 @@ enum Cause {
     Token,
     Clock,
     Certificate,
-    /// There was a connection, and it was cut.
+    /// A connection was established and then closed.
     Cut,
-    /// There was none, or no answer.
+    /// No connection was established, or no response came.
     NotReached,
-    /// Another server's answer.
+    /// Another server responded.
     NotTelegram,
-    /// The sentence of the error is all there is to say.
+    /// Nothing is known beyond the error's text.
     Other,
 }
 
 impl Cause {
-    /// By the words of [`crate::http::TransferError::failure`]: of an error no more is kept.
+    /// Derives the cause from the text of [`crate::http::TransferError::failure`], since the error
+    /// isn't kept.
     fn of(error: &ApiError) -> Cause {
         let text = match error {
             error if error.is_unauthorised() => return Cause::Token,
@@ -85,8 +86,8 @@ impl Cause {
         }
     }
 
-    /// `up`: this machine has a connection to somewhere else. `today`: what its clock shows. `routes`: what was tried,
-    /// besides or instead of the direct way.
+    /// Returns the explanation. `up`: the uplink works. `today`: the date that the clock shows.
+    /// `routes`: the routes that were tried, if they aren't only the direct one.
     fn sentence(self, error: &str, up: bool, today: &str, routes: Option<&str>) -> String {
         const WAY: &str = "a way around it is given by `sitemon init --route direct,socks5h://HOST:PORT`, or a relay of \
                            your own (https://…)";

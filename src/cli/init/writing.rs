@@ -1,4 +1,4 @@
-//! Puts the token and the configuration in their places, for those who are to read them.
+//! Writes the files of the token and the configuration, with permissions for their readers.
 
 use super::super::Failure;
 use super::super::config_file::Draft;
@@ -9,20 +9,22 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+/// Checks that a file can be written beside `path`.
+///
 /// # Errors
 ///
-/// Nothing can be written beside `path`.
+/// Returns the error of creating it.
 pub fn look_over(path: &Path) -> Result<(), Failure> {
     Draft::beside(path)
         .map(drop)
         .map_err(|e| unwritten(path, &e))
 }
 
-/// The token's file, for its owner alone.
+/// Writes the token's file, readable only by its owner.
 ///
 /// # Errors
 ///
-/// What is there stays.
+/// Returns the error of writing it; an existing file is unchanged.
 pub fn token(path: &Path, token: &Secret, owner: Option<(u32, u32)>) -> Result<(), Failure> {
     let text = format!("{}\n", token.expose());
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
@@ -31,12 +33,12 @@ pub fn token(path: &Path, token: &Secret, owner: Option<(u32, u32)>) -> Result<(
     put.map_err(|e| unwritten(path, &e))
 }
 
-/// The configuration. `old`: what was there. `service`: user and group that have to read it. `secret`: it
-/// holds something that other users are not to read.
+/// Writes the configuration. `old` is the metadata of the previous file, `service` the user and
+/// group that must be able to read it; `secret` means that other users must not.
 ///
 /// # Errors
 ///
-/// What is there stays.
+/// Returns the error of writing it; an existing file is unchanged.
 pub fn configuration(
     path: &Path,
     text: &str,
@@ -64,8 +66,8 @@ fn unwritten(path: &Path, error: &io::Error) -> Failure {
     Failure::Usage(format!("{path} cannot be written: {reason}{root}"))
 }
 
-/// Whose the configuration is to be, and its mode. `old`: that of the file before it. `service`: user and group that
-/// have to read it.
+/// Returns owner and mode of the configuration. `old` is owner and mode of the previous file;
+/// `service` is the user and group that must be able to read it.
 fn owner_and_mode(
     old: Option<((u32, u32), u32)>,
     service: Option<(u32, u32)>,

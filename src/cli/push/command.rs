@@ -1,8 +1,9 @@
-//! Runs the command of a job: what it prints is passed on as it comes, and the last of it kept; signals are passed
-//! on; it is over when the command has ended, though what it has started may hold the pipes open.
+//! Runs the command of a job. Its output is forwarded at once, and the end of it kept for the
+//! report. Signals are forwarded to it. It is over when the process exits, even if its descendants
+//! hold the pipes open.
 //!
-//! One thread waits for all of it. Nothing is read that cannot be passed on: a command that prints more than is
-//! read waits, as it would without us.
+//! A single thread polls pipes and signals. Output is only read when the previous piece was
+//! written, so that a slow reader blocks the command as it would without sitemon.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionread};
@@ -14,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
-/// Passed on to the command.
+/// Signals that are forwarded to the command.
 const PASSED_ON: [i32; 6] = [
     libc::SIGTERM,
     libc::SIGINT,
@@ -23,44 +24,45 @@ const PASSED_ON: [i32; 6] = [
     libc::SIGUSR1,
     libc::SIGUSR2,
 ];
-/// Bytes that are read at once: a pipe that can be written to has room for as many (pipe(7), PIPE_BUF).
+/// Maximum number of bytes per read; a writable pipe accepts as many without blocking (pipe(7),
+/// PIPE_BUF).
 const PIECE: usize = 4096;
-/// Bytes of what was printed last that are kept, of which a report takes fewer.
+/// Number of bytes that are kept from the end of the output; a report contains fewer.
 const KEPT: usize = 8192;
 
-/// A command that has been started.
+/// A running command.
 pub struct Running {
     child: Child,
     signals: File,
-    /// Its stdout and stderr, where they go through us.
+    /// Its stdout and stderr, if they are forwarded.
     streams: Vec<Stream>,
-    /// What was printed last, by both.
+    /// The end of the output of both streams.
     printed: Vec<u8>,
 }
 
-/// What a command has come to.
+/// The result of a command.
 pub struct Ended {
-    /// Its exit code, or the number of the signal that ended it, negative.
+    /// Exit code, or the negated number of the signal that ended it.
     pub code: i32,
-    /// What it printed last.
+    /// The end of its output.
     pub printed: String,
     streams: Vec<Stream>,
 }
 
-/// One of the pipes, and where it leads.
+/// A pipe of the command, and the stream that it is forwarded to.
 struct Stream {
-    /// `None`: at its end, or nothing can be passed on any more.
+    /// `None` at the end of the input, or after an error.
     from: Option<File>,
     to: OwnedFd,
-    /// Read, and not passed on yet.
+    /// Bytes that were read, but not written yet.
     waiting: Vec<u8>,
 }
 
-/// Starts it. `through`: what it prints goes through us.
+/// Starts the command. With `through`, its output is forwarded.
 ///
 /// # Errors
 ///
-/// It cannot be run.
+/// Returns the error of starting it.
 pub fn start(program: &OsString, args: &[OsString], through: bool) -> io::Result<Running> {
     let (signals, before) = signals()?;
     let mut command = Command::new(program);
@@ -68,8 +70,9 @@ pub fn start(program: &OsString, args: &[OsString], through: bool) -> io::Result
     if through {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
-    // SAFETY: between fork(2) and execve(2) nothing but one system call is made, with a copy of a mask that was
-    // filled before (pthread_sigmask(3)). Else the command would begin with the signals blocked that we read.
+    // SAFETY: between fork(2) and execve(2) only one system call is made, with a copy of a mask
+    // that was filled before (pthread_sigmask(3)). It unblocks the signals that this process reads
+    // with signalfd(2), because the command would inherit the mask.
     unsafe {
         command.pre_exec(move || {
             libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
@@ -93,14 +96,14 @@ pub fn start(program: &OsString, args: &[OsString], through: bool) -> io::Result
 }
 
 impl Running {
-    /// Passes on what is printed and the signals, until the command has ended.
+    /// Forwards output and signals until the command has exited.
     pub fn wait(mut self) -> Ended {
         let code = loop {
             if let Some(code) = self.step() {
                 break code;
             }
         };
-        // What is in the pipes now was printed before its end, or by what it has started and left.
+        // The rest in the pipes was written before the exit, or by descendants that still run.
         for stream in &mut self.streams {
             stream.drain(&mut self.printed);
         }
@@ -111,13 +114,13 @@ impl Running {
         }
     }
 
-    /// Waits for what comes next and sees to it; how the command ended, once it has.
+    /// Waits for the next event and handles it. Returns the exit code once the command has exited.
     fn step(&mut self) -> Option<i32> {
         let mut polled = vec![PollFd::new(&self.signals, PollFlags::IN)];
         let open = self.streams.iter().filter_map(Stream::next);
         polled.extend(open);
         if let Err(error) = poll(&mut polled, None) {
-            // Else it is for want of memory, which may pass.
+            // Other errors are caused by a lack of memory, which may be temporary.
             if error != Errno::INTR {
                 std::thread::sleep(std::time::Duration::from_millis(100));
             }
@@ -135,7 +138,8 @@ impl Running {
     }
 
     fn on_signal(&mut self) -> Option<i32> {
-        // As signalfd(2) has it: of each signal 128 bytes, first its number, then an error, then its origin.
+        // A signalfd_siginfo has 128 bytes: signal number, error and origin come first
+        // (signalfd(2)).
         let mut signal = [0; 128];
         if !matches!(self.signals.read(&mut signal), Ok(128)) {
             return None;
@@ -148,13 +152,14 @@ impl Running {
         if signal == libc::SIGCHLD {
             return self.ended();
         }
-        // What a terminal sends goes to the command as well.
+        // The terminal sends its signals to the whole process group, so the command gets them
+        // already.
         let of_terminal = origin == libc::SI_KERNEL;
         if let Ok(pid) = libc::pid_t::try_from(self.child.id())
             && !of_terminal
         {
-            // SAFETY: takes any numbers (kill(2)). The process is our child and not waited for yet, so that its
-            // number is no other's.
+            // SAFETY: takes any numbers (kill(2)). The process is a child that isn't waited for
+            // yet, so its id isn't reused.
             unsafe { libc::kill(pid, signal) };
         }
         None
@@ -168,12 +173,14 @@ impl Running {
 }
 
 impl Ended {
-    /// Passes on the rest of what was printed, for as long as that takes: a signal ends it.
+    /// Writes the rest of the output, however long that takes. The signals are unblocked, so that
+    /// one can end this process.
     pub fn flush(self) {
-        // SAFETY: the set was filled by `signal_set`; the old mask is not asked for (pthread_sigmask(3)).
+        // SAFETY: `signal_set` filled the set; a null pointer means that the old mask isn't
+        // returned (pthread_sigmask(3)).
         unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &signal_set(), std::ptr::null_mut()) };
         for stream in self.streams {
-            // A reader that has gone does not matter any more.
+            // Errors don't matter at the end.
             let _ = File::from(stream.to).write_all(&stream.waiting);
         }
     }
@@ -188,7 +195,7 @@ impl Stream {
         })
     }
 
-    /// What it waits for; `None`: for nothing any more.
+    /// Returns the event to poll for, or `None` if the stream is finished.
     fn next(&self) -> Option<PollFd<'_>> {
         match &self.from {
             _ if !self.waiting.is_empty() => Some(PollFd::new(&self.to, PollFlags::OUT)),
@@ -204,7 +211,8 @@ impl Stream {
         match rustix::io::write(&self.to, &self.waiting) {
             Ok(written) => drop(self.waiting.drain(..written)),
             Err(Errno::INTR | Errno::AGAIN) => {}
-            // Nothing reads it: the command is to hear of that as it would without us.
+            // The reader is gone. Closing the pipe reports that to the command, as it would without
+            // sitemon.
             Err(_) => (self.from, self.waiting) = (None, Vec::new()),
         }
     }
@@ -228,7 +236,7 @@ impl Stream {
         }
     }
 
-    /// Reads what is there, without waiting for more.
+    /// Reads what the pipe contains, without waiting for more.
     fn drain(&mut self, printed: &mut Vec<u8>) {
         let there = self
             .from
@@ -243,11 +251,12 @@ impl Stream {
     }
 }
 
-/// Has the signals that are passed on, and that of a child's end, wait to be read. The mask of before, too.
+/// Blocks the forwarded signals and SIGCHLD, and returns a signalfd to read them and the previous
+/// mask.
 fn signals() -> io::Result<(File, libc::sigset_t)> {
-    // SAFETY: the sets were filled by `signal_set`, and the other arguments are what these take: one set is replaced
-    // by the old mask (pthread_sigmask(3)), -1 makes a new descriptor (signalfd(2)), which nothing else has. What may have been
-    // inherited as ignored would leave nothing to wait for (signal(2)).
+    // SAFETY: `signal_set` filled the sets. One of them is replaced by the old mask
+    // (pthread_sigmask(3)), and -1 makes a new descriptor (signalfd(2)) that is owned here alone.
+    // SIGCHLD is reset because a process that ignores it can't wait for its children (wait(2)).
     unsafe {
         let (set, mut before) = (signal_set(), signal_set());
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
@@ -261,7 +270,7 @@ fn signals() -> io::Result<(File, libc::sigset_t)> {
 
 fn signal_set() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset(3) fills the set, and the others change what it holds.
+    // SAFETY: sigemptyset(3) initialises the set, and sigaddset(3) modifies it.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         for signal in PASSED_ON.into_iter().chain([libc::SIGCHLD]) {

@@ -1,5 +1,5 @@
-//! `sitemon push`: a job reports, or is run and reported on. Whatever is wrong with the configuration or the agent,
-//! the job runs, and ends with its own exit code.
+//! `sitemon push`: reports on a job, or runs it and reports its result. The job runs and its exit
+//! code is returned even if the configuration is wrong or the agent doesn't run.
 
 mod command;
 
@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the packages have them: a user who may not read the configuration may report all the same.
+/// Paths of the packages, for users who may report but not read the configuration.
 const PACKAGED: [&str; 2] = ["/run/sitemon/push.sock", "/var/lib/sitemon-spool"];
-/// What a shell says of a command that is not there, or is there and cannot be run.
+/// Exit codes by which shells report that a command doesn't exist or can't be executed.
 const NOT_FOUND: i32 = 127;
 const NOT_EXECUTABLE: i32 = 126;
-/// The agent has answered by then, or the report goes to the spool: a job is held up no longer. An agent that hangs has
-/// taken nothing, one whose flash is slow knows what it reads there.
+/// Time limit for the agent's answer, after which the report goes to the spool. An agent that hangs has not taken the
+/// report; one whose flash is slow recognises it when it reads the spool.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub fn push(config: &Path, options: &Push) -> Result<(), Failure> {
@@ -45,7 +45,7 @@ pub fn push(config: &Path, options: &Push) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs the command and reports: its exit code.
+/// Runs the command, reports its start and end, and returns its exit code.
 fn run(
     reporter: &Reporter,
     message: &str,
@@ -54,7 +54,7 @@ fn run(
     args: &[OsString],
 ) -> i32 {
     let (began, at) = (Instant::now(), now());
-    // Its end is later, whatever the clock says.
+    // The end must be later than the start even if the clock was set back.
     let ended_at = || now().max(at + 1);
     let report = |code: i32, printed: &str| Report {
         code: Some(code),
@@ -88,7 +88,8 @@ fn run(
     };
     let (ended, end, until) = thread::scope(|scope| {
         let start = reporter.report(ReportKind::Start, at, message);
-        // What is wrong is said once, at the end.
+        // In parallel, because an agent that doesn't respond must not delay the command. Errors are
+        // ignored because the report of the end shows them.
         scope.spawn(move || drop(reporter.tell(&start, began + PATIENCE)));
         let ended = running.wait();
         let end = report(ended.code, &ended.printed);
@@ -103,7 +104,7 @@ fn run(
     }
 }
 
-/// Reports of one site on their way.
+/// Sends the reports of one site.
 struct Reporter {
     site: String,
     paths: PushPaths,
@@ -124,7 +125,8 @@ impl Reporter {
             }
             paths
         });
-        // A report by another way than the file's may be for another agent.
+        // The options may lead to an agent with another configuration, so the known sites don't
+        // apply.
         if options.socket.is_some() || options.spool.is_some() {
             paths.sites = None;
         }
@@ -148,7 +150,7 @@ impl Reporter {
         }
     }
 
-    /// Hands the report to the agent until then, or keeps it: why.
+    /// Sends the report to the agent until `until`, or else keeps it in the spool and returns why.
     fn tell(&self, report: &Report, until: Instant) -> Result<Option<String>, Failure> {
         let (socket, dir) = (&self.paths.socket, &self.paths.spool);
         let sent = client::send(socket, report, until);
@@ -206,7 +208,7 @@ impl Reporter {
     }
 }
 
-/// Why, and what to do about it.
+/// Formats the error, and what to do about it.
 fn reason(e: &io::Error) -> String {
     let remedy = match e.kind() {
         io::ErrorKind::PermissionDenied => " (only root and the agent's group may report)",
@@ -215,7 +217,7 @@ fn reason(e: &io::Error) -> String {
     crate::state::reason(e) + remedy
 }
 
-/// In ms since 1970.
+/// Returns milliseconds since 1970.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     i64::try_from(since.unwrap_or(Duration::ZERO).as_millis()).unwrap_or(0)
