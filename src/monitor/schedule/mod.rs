@@ -31,7 +31,6 @@ use crate::monitor::schedule::maintenance::Validity;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::{BySite, Origins, Sites};
 use crate::monitor::time::{Jitter, Moment};
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -58,8 +57,6 @@ pub struct Scheduler {
     slots: BySite<Slot>,
     /// When the sites at which places are due.
     due: BTreeSet<(Moment, usize)>,
-    /// What [`Scheduler::next_timeout`] found; `None` after a change.
-    next: Cell<Option<Option<Moment>>>,
     jobs: Jobs,
     jitter: Jitter,
     /// So many checks may begin together for having waited.
@@ -105,7 +102,6 @@ impl Scheduler {
         Scheduler {
             slots: BySite::default(),
             due: BTreeSet::new(),
-            next: Cell::new(None),
             jobs: Jobs::default(),
             jitter: Jitter::new(seed),
             // The other half is for what cannot wait.
@@ -233,7 +229,6 @@ impl Scheduler {
         let due = slots.filter(|(_, slot)| !slot.reports);
         let due = due.filter_map(|(at, slot)| Some((slot.due?.at, at)));
         self.due = due.collect();
-        self.next.set(None);
         // All are looked at anew.
         self.jobs.clear();
     }
@@ -262,7 +257,6 @@ impl Scheduler {
     /// Whether checks of the site make a TLS handshake.
     pub fn set_handshake(&mut self, at: usize, handshake: bool) {
         self.slots[at].handshake = handshake;
-        self.next.set(None);
     }
 
     /// Whether the site reports by itself, and is never checked.
@@ -334,7 +328,6 @@ impl Scheduler {
     pub fn clear(&mut self, at: usize) {
         if let Some(due) = self.slots[at].due.take() {
             self.due.remove(&(due.at, at));
-            self.next.set(None);
         }
     }
 
@@ -349,9 +342,6 @@ impl Scheduler {
         if self.stopping {
             return None;
         }
-        if let Some(known) = self.next.get() {
-            return known;
-        }
         let (mut end, mut latest, mut handshakes) = (None, Moment(i64::MAX), 0);
         for &(due, at) in self.due.iter().take(self.together) {
             let slot = &self.slots[at];
@@ -362,7 +352,6 @@ impl Scheduler {
             end = Some(due);
             latest = latest.min(due + slot.window());
         }
-        self.next.set(Some(end));
         end
     }
 
@@ -404,7 +393,6 @@ impl Scheduler {
             self.due.remove(&(before.at, at));
         }
         self.due.insert((due, at));
-        self.next.set(None);
     }
 }
 
