@@ -1,5 +1,5 @@
-//! The head of a request, as bytes of an unknown client: RFC 9112, and less of it than that allows, so
-//! that no two readers of the same bytes can disagree.
+//! The head of a request, as bytes of an unknown client: RFC 9112, and less of it than that allows,
+//! so that no two readers of the same bytes can disagree.
 
 use crate::monitor::render::metrics::Format;
 use httparse::{EMPTY_HEADER, Header};
@@ -34,7 +34,8 @@ pub struct Request {
     /// HTTP/1.1 or later: chunks are understood.
     pub chunks: bool,
     pub keep_alive: bool,
-    /// The client may wait for a `100 Continue` before it sends the body (RFC 9110, section 10.1.1).
+    /// The client may wait for a `100 Continue` before it sends the body (RFC 9110, section
+    /// 10.1.1).
     pub waits: bool,
     /// Bytes behind the head, at most [`LARGEST`] with it.
     pub body_length: usize,
