@@ -301,8 +301,8 @@ impl Uplink {
         self.woke = Some(now);
     }
 
-    /// A probe has ended: when it began. `None` when nothing follows from it: the machine stood still
-    /// meanwhile, so it failed by that.
+    /// A probe has ended: when it began. `None` when nothing follows from it: the machine stood
+    /// still meanwhile, so it failed by that.
     pub fn on_result(&mut self, now: Moment, report: ProbeResult) -> Option<Moment> {
         let probe = self.under_way.take().unwrap_or(Probe {
             began: now,
@@ -413,8 +413,8 @@ impl Uplink {
         }
     }
 
-    /// The uplink is back after being down since `since`: what to notify, and whether it goes on with
-    /// what was notified last. `dated`: the clock is set.
+    /// The uplink is back after being down since `since`: what to notify, and whether it goes on
+    /// with what was notified last. `dated`: the clock is set.
     pub fn make_period(&mut self, since: Moment, now: Now, dated: bool) -> (Period, bool) {
         let moment = now.moment();
         let lasted = moment.since(since);
