@@ -11,7 +11,8 @@
 //! | down | `recover` answers | up; slow ones already count towards degraded | `down_and_recover_answers_is_up` |
 //! | any | fewer, or an outcome of another kind between | the same | `fewer_in_a_row_change_nothing` |
 //!
-//! The last of `tries` failures makes a [pending down](pending_down), which ends in one of three ways:
+//! The last of `tries` failures makes a [pending down](pending_down), which ends in one of three
+//! ways:
 //!
 //! | known since the failure | the pending down | test |
 //! | --- | --- | --- |
