@@ -36,8 +36,8 @@ impl HeartbeatSender {
         }
     }
 
-    /// Requests `url` once and logs the outcome if it is news. The URL isn't logged: with it the
-    /// outside alarm could be kept silent. Does nothing while a request is under way.
+    /// Requests `url` once and logs failures and recoveries. The URL is secret, because with it
+    /// the outside alarm could be kept silent. Does nothing while a request is under way.
     pub(super) async fn beat(&self, url: &Secret) {
         if self.beating.replace(true) {
             return;

@@ -105,7 +105,7 @@ impl Notifier {
     fn retry_after(&self, text: &str) -> Option<Duration> {
         let text = text.trim();
         let seconds = match text.bytes().all(|b| b.is_ascii_digit()) {
-            // A number that overflows is capped below.
+            // A number that overflows is limited to `LONGEST_WAIT`.
             true if !text.is_empty() => text.parse().unwrap_or(i64::MAX),
             _ => cookie_date::parse(text)? - self.clock.wall(),
         };

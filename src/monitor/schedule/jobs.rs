@@ -47,9 +47,9 @@ impl Scheduler {
         Some(at)
     }
 
-    /// Returns what the wall clock would show if since the last call it had not been set and the
-    /// machine had not slept, in Unix seconds. To be called at every event. `None` if the wall
-    /// clock was not believed then, or is not now.
+    /// Returns what the wall clock would show, in Unix seconds, without clock changes and sleep
+    /// since the last call. To be called at every event. `None` if the wall clock was not believed
+    /// then, or is not now.
     pub fn wall_before(&mut self, now: Now, clock_set: bool) -> Option<i64> {
         let uptime = i64::try_from(now.uptime.as_secs()).unwrap_or(i64::MAX);
         let offset = clock_set.then(|| now.wall.saturating_sub(uptime));

@@ -49,8 +49,9 @@ const TOGETHER: usize = 10;
 /// Minimum delay before a check that counted for nothing is repeated.
 const RECHECK_DELAY: Duration = Duration::from_secs(5);
 
-/// A turn that is later than this (a suspended machine, a stopped process) is skipped, because
-/// making up for it would check all sites in one burst.
+/// Maximum delay of a turn; half the interval, if that is shorter. A later one (a suspended
+/// machine, a stopped process) is moved, because making up for all would check all sites in one
+/// burst.
 const STALL: Duration = Duration::from_secs(5);
 
 /// Due times of all sites that are neither paused nor being checked, and the progress of the

@@ -96,8 +96,8 @@ impl Uplink {
         self.faults_end(now, over.map(|(fault, _)| fault).collect(), sites, actions)
     }
 
-    /// Suppresses the sites elsewhere. The fault is dated to the first failure after the last
-    /// answer.
+    /// Suppresses the sites elsewhere. The fault is dated to their first failure, or to the last
+    /// answer if that is later.
     fn go_offline(
         &mut self,
         now: Moment,

@@ -61,8 +61,8 @@ pub struct ProbeResult {
     pub ipv6: Option<bool>,
     /// Whether the name of the Telegram server resolved; `None` if none was looked up.
     pub names: Option<bool>,
-    /// Whether the Telegram server showed its own certificate; `None` if it was not asked or did
-    /// not answer.
+    /// Whether the Telegram server showed its own certificate; `None` if it was not asked, did not
+    /// answer, or its certificate is invalid for another reason.
     pub trusted: Option<bool>,
 }
 
@@ -371,8 +371,7 @@ impl Uplink {
         &self.faults
     }
 
-    /// Begins the fault, if there is none. Returns whether it is to be notified: not if it was just
-    /// over.
+    /// Begins a fault. Returns whether it is to be notified: not if it exists or was just over.
     pub fn begin_fault(&mut self, fault: UplinkFault, since: Moment, now: Moment) -> bool {
         if self.has_fault(fault) {
             return false;

@@ -16,8 +16,8 @@ pub struct Period {
 }
 
 impl Period {
-    /// Corrects a period that was dated as if no time had passed between `floor` and the start of
-    /// this run, while `off` seconds had. A period that was dated by a set clock is not changed.
+    /// Corrects the dates of a period. They assume that no time passed between `floor` and the
+    /// start of this run, but `off` seconds did. A period dated by a set clock is not changed.
     pub fn redate(&mut self, floor: i64, off: i64) {
         if std::mem::replace(&mut self.dated, true) {
             return;
