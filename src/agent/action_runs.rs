@@ -1,4 +1,4 @@
-//! Carries out what `[[action]]`s say: a request, a program, or a packet that wakes a machine.
+//! Runs the `[[action]]`s: a request, a program, or a Wake-on-LAN packet.
 
 use super::outgoing_request::OutgoingRequest;
 use super::{Agent, Input, wake_on_lan};
@@ -19,12 +19,12 @@ use std::rc::Rc;
 use std::time::Duration;
 use url::Url;
 
-/// For a whole request, once it has its permit.
+/// Timeout of a whole request, once it has its permit.
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
-/// For a program, from its start.
+/// Timeout of a program, from its start.
 #[cfg(feature = "exec")]
 const COMMAND_WITHIN: Duration = Duration::from_secs(120);
-/// Of what a program printed, and characters of each.
+/// Number of lines of a program's output that are kept, and the maximum characters of each.
 #[cfg(feature = "exec")]
 const LAST_LINES: usize = 3;
 #[cfg(feature = "exec")]
@@ -37,7 +37,7 @@ pub(super) struct ActionRunner {
 }
 
 impl Agent {
-    /// A run is waited for at shutdown as a check is.
+    /// Runs an action. At shutdown the agent waits for it as for a check.
     pub(super) fn run_action(&self, id: u64, request: RunRequest) {
         let (runner, active) = (self.runner.clone(), self.active.clone());
         active.set(active.get() + 1);
@@ -64,13 +64,13 @@ impl ActionRunner {
         *self.actions.borrow_mut() = actions.iter().cloned().map(Rc::new).collect();
     }
 
-    /// What came of it, in words.
+    /// Runs the action; returns its result as text.
     async fn run(&self, run: &RunRequest) -> String {
         let actions = self.actions.borrow().clone();
         let mut actions = actions.into_iter();
         let action = actions.find(|action| action.remediation.name == run.action);
         match action.as_deref().map(|action| &action.task) {
-            // It was taken out of the file since.
+            // The action was removed from the configuration meanwhile.
             None => "not run: it is configured no longer".to_owned(),
             Some(Task::Request(request)) => self.ask(request).await,
             Some(Task::Command(command)) => execute(command, run).await,
@@ -93,7 +93,7 @@ impl ActionRunner {
     }
 }
 
-/// Runs the program, which is told of the outage by its environment.
+/// Runs the program, which finds the facts of the outage in its environment.
 #[cfg(feature = "exec")]
 async fn execute(words: &[String], run: &RunRequest) -> String {
     let incident = run.incident.map(|number| number.to_string());
@@ -140,7 +140,7 @@ async fn execute(words: &[String], run: &RunRequest) -> String {
     text
 }
 
-/// The configuration has none then.
+/// Never called: without `exec` no action has a command.
 #[cfg(not(feature = "exec"))]
 async fn execute(_: &[String], _: &RunRequest) -> String {
     "not run: this sitemon is built without programs".to_owned()

@@ -1,4 +1,4 @@
-//! Which chat it is: Telegram or the terminal. The monitor does not know the difference.
+//! The chat: Telegram or the terminal. The monitor does not know the difference.
 
 use crate::chart;
 use crate::chat::console::{self, Screen};
@@ -26,19 +26,19 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 pub(super) struct Transport {
-    /// `None`: the terminal. Replaced when a reload changes token or server.
+    /// `None` if the terminal is the chat. Replaced when a reload changes token or server.
     telegram: RefCell<Option<Telegram>>,
     terminal: Terminal,
     screen: RefCell<Screen>,
     clock: Clock,
 }
 
-/// What takes the place of Telegram.
+/// The kind of chat that replaces Telegram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
     /// Messages on stdout, commands from stdin.
     Chat,
-    /// There is no user at it: messages go to the log.
+    /// No user at the terminal: messages go to the log.
     Log,
 }
 
@@ -63,7 +63,7 @@ impl Transport {
         self.telegram.borrow().is_none()
     }
 
-    /// Messages go to the log.
+    /// Returns whether messages go to the log.
     pub(super) fn is_log(&self) -> bool {
         self.is_console() && self.terminal == Terminal::Log
     }
@@ -72,14 +72,14 @@ impl Transport {
         *self.telegram.borrow_mut() = Some(telegram(client, &self.clock, settings));
     }
 
-    /// Telegram is asked by this route from now on.
+    /// Makes all further requests to Telegram by this route.
     pub(super) fn use_route(&self, route: &Route) {
         if let Some(telegram) = &*self.telegram.borrow() {
             telegram.use_route(route);
         }
     }
 
-    /// Whether Telegram is reached by this route.
+    /// Tries to reach Telegram by this route.
     pub(super) async fn try_route(&self, route: Route) -> Event {
         let telegram = self.telegram.borrow().clone();
         let failure = match telegram {
@@ -89,12 +89,13 @@ impl Transport {
         Event::RouteTried { route, failure }
     }
 
-    /// The URL that Telegram is asked at, and the proxy.
+    /// Returns the URL of the Bot API server, and the proxy.
     pub(super) fn way(&self) -> Option<(String, Proxy)> {
         self.telegram.borrow().as_ref().map(Telegram::way)
     }
 
-    /// Whether Telegram answered the last request; `None` before the first, and where it is not the chat.
+    /// Returns whether Telegram answered the last request; `None` before the first one, and if
+    /// Telegram isn't the chat.
     #[cfg(feature = "listen")]
     pub(super) fn telegram_answers(&self) -> Option<bool> {
         self.telegram.borrow().as_ref()?.answers()
@@ -108,7 +109,7 @@ impl Transport {
         }
     }
 
-    /// What the monitor must know of the configuration besides the sites.
+    /// Returns the monitor's part of the configuration, without the sites.
     pub(super) fn settings(&self, config: &Config, client: &Client) -> monitor::Settings {
         monitor::Settings {
             access: self.access(config),
@@ -132,7 +133,7 @@ impl Transport {
         }
     }
 
-    /// Who gets the alerts and may give commands.
+    /// Returns which chats are alerted and which users may give commands.
     fn access(&self, config: &Config) -> Access {
         match &config.telegram {
             Some(t) if !self.is_console() => Access {
@@ -178,13 +179,13 @@ impl Transport {
         }
     }
 
-    /// What the terminal shows goes through it, if the terminal is the chat.
+    /// Returns the output of the terminal, if the terminal is the chat.
     pub(super) fn output(&self) -> Option<Rc<Output>> {
         let chat = self.is_console() && self.terminal == Terminal::Chat;
         chat.then(|| self.screen.borrow().output())
     }
 
-    /// Shows the presser of a button what came of it.
+    /// Answers the press of a button with its result.
     pub(super) async fn answer_press(&self, answer: &CallbackAnswer) {
         let telegram = self.telegram.borrow().clone();
         match telegram {
@@ -196,7 +197,7 @@ impl Transport {
         }
     }
 
-    /// Passes on what people write, until the user of the terminal ends it.
+    /// Passes on updates, until the user of the terminal quits.
     pub(super) async fn listen(&self, offset: Option<i64>, events: Sender<Event>) {
         let telegram = self.telegram.borrow().clone();
         match telegram {
@@ -244,7 +245,7 @@ impl Transport {
         }
     }
 
-    /// Up to the end of the lines: `true`, a line asked for the end.
+    /// Passes on lines; returns true when a line quits, false at the end of input.
     async fn forward_lines(&self, lines: &Receiver<Update>, events: &Sender<Event>) -> bool {
         while let Ok(mut update) = lines.recv().await {
             if let Some(Content::Message(line)) = &update.content {
@@ -263,15 +264,15 @@ impl Transport {
         false
     }
 
-    /// Nothing is typed or asked for any more.
+    /// Ends the input: no prompt is shown any more.
     pub(super) fn end_input(&self) {
         self.screen.borrow_mut().end_input();
     }
 }
 
-/// The picture of a message as a PNG, drawn on a thread of its own: on a router it takes longer than an
-/// answer may. Where none can be drawn (or this binary draws none), the message with block characters
-/// in its text.
+/// Draws the picture of a message as a PNG on a thread of its own: on a router that takes longer
+/// than an answer may. If it cannot be drawn (or this binary has no charts), returns the message
+/// with block characters in its text.
 async fn draw(message: &Message) -> (Option<Vec<u8>>, Option<Message>) {
     let Some(picture) = message.picture.clone() else {
         return (None, None);
@@ -294,7 +295,7 @@ async fn draw(message: &Message) -> (Option<Vec<u8>>, Option<Message>) {
     (None, Some(message))
 }
 
-/// The bot that `[telegram]` describes.
+/// Creates the bot that `[telegram]` describes.
 pub fn telegram(client: &Client, clock: &Clock, settings: &crate::config::Telegram) -> Telegram {
     Telegram::new(
         client.clone(),

@@ -1,6 +1,7 @@
-//! While the wall clock is doubted: who knows whether it is right? The kernel, when something keeps
-//! its clock synchronised, and a server whose certificate holds by the doubted clock itself and whose
-//! `Date` agrees with it. What a doubted clock is, the monitor decides ([`crate::monitor::time::wall_clock`]).
+//! Confirms the wall clock while it is doubted. Two sources can confirm it: the kernel, if its
+//! clock is kept synchronised, and a server whose certificate is valid at the doubted time and
+//! whose `Date` agrees with it. The monitor decides what is doubted
+//! ([`crate::monitor::time::wall_clock`]).
 
 use super::{Agent, Input};
 use crate::check::cookie_date;
@@ -17,17 +18,18 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// How often the kernel is asked, and the wall clock looked at.
+/// Interval at which the kernel is asked and the wall clock is compared with the monotonic one.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How often a server is asked.
+/// Interval at which a server is asked.
 const SERVER_INTERVAL: Duration = Duration::from_secs(60);
-/// For the whole request, once it has its permit.
+/// Timeout of the whole request, once it has its permit.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The wall clock was set when it gets away from our own by more than this, in seconds.
+/// Change against the monotonic clock, in seconds, beyond which the wall clock has been set.
 const SET: i64 = 1;
 
 impl Agent {
-    /// Passes on what the monitor makes of the wall clock, and looks for a way out of its doubt.
+    /// Passes the monitor's judgement on to the clock, and runs the watch while the clock is
+    /// doubted.
     pub(super) fn follow_clock(&mut self) {
         let doubted = self.monitor.doubts_clock();
         self.clock.judge(!doubted);
@@ -45,8 +47,8 @@ impl Agent {
         });
     }
 
-    /// The Bot API's server. One that is spoken to without TLS proves nothing: then the first site
-    /// whose certificate is verified.
+    /// Returns the server of the Bot API, or the first site whose certificate is verified if the
+    /// API is not in use or has no TLS, which proves nothing.
     fn clock_server(&self) -> Option<Server> {
         let telegram = self.config.telegram.as_ref();
         let api = telegram.filter(|_| !self.transport.is_console());
@@ -62,9 +64,9 @@ impl Agent {
     }
 }
 
-/// Where the time is asked for.
+/// A server that is asked for the time.
 struct Server {
-    /// No path, no query, no user and no password.
+    /// Without path, query, user and password.
     url: Url,
     ca_file: Option<PathBuf>,
 }
@@ -89,7 +91,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// Until it is dropped.
+    /// Runs until it is dropped.
     async fn run(&self) {
         future::zip(self.look(), self.ask()).await;
     }
@@ -131,7 +133,7 @@ impl Watch {
         }
     }
 
-    /// The `Date` (RFC 9110, 6.6.1) of an answer of the server, in Unix seconds.
+    /// Requests the `Date` (RFC 9110, section 6.6.1) of the server, in Unix seconds.
     async fn date(&self, server: &Server) -> Result<i64, String> {
         let permit = self.client.check_permit().await;
         let deadline = Instant::now() + TIMEOUT;
@@ -140,7 +142,7 @@ impl Watch {
             method: Method::HEAD,
             version: HttpVersion::Http11,
             ca_file: server.ca_file.as_deref(),
-            // The handshake is what counts.
+            // Only a new handshake verifies the certificate.
             fresh: true,
             close: true,
             permit: Some(&permit),

@@ -1,4 +1,4 @@
-//! The sign of life: one GET, so that something outside notices when there are none any more.
+//! The heartbeat: one GET request at a time, so that a service elsewhere notices when they stop.
 
 use crate::clock::Clock;
 use crate::http::{Client, TransferError, TransferRequest};
@@ -11,18 +11,18 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// For the whole request, once it has its permit.
+/// Timeout of the whole request, once it has its permit.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Over the transfer's own timeout, for the case that libcurl doesn't keep it.
+/// Added to the transfer's own timeout, in case libcurl doesn't keep it.
 const GRACE: Duration = Duration::from_millis(250);
-/// Of the answer, which is not used, in bytes.
+/// Maximum number of bytes that are read of the answer's body, which is not used.
 const MAX_BODY: u64 = 16 * 1024;
 
 pub(super) struct HeartbeatSender {
     client: Client,
     clock: Clock,
     beating: Cell<bool>,
-    /// The last one was not taken.
+    /// The last request failed.
     failing: Cell<bool>,
 }
 
@@ -36,8 +36,8 @@ impl HeartbeatSender {
         }
     }
 
-    /// Asks for `url` once and logs what is news of it, without the URL: with it the alarm can be
-    /// kept silent. Does nothing while the one before is under way.
+    /// Requests `url` once and logs failures and recoveries. The URL is secret, because with it
+    /// the outside alarm could be kept silent. Does nothing while a request is under way.
     pub(super) async fn beat(&self, url: &Secret) {
         if self.beating.replace(true) {
             return;
@@ -62,7 +62,7 @@ impl HeartbeatSender {
         let call = async {
             let headers = HeaderMap::new();
             let request = TransferRequest {
-                // There is one a minute.
+                // Requests are a minute apart.
                 close: true,
                 permit: Some(&permit),
                 ..TransferRequest::get(url, &headers, deadline)
@@ -71,7 +71,7 @@ impl HeartbeatSender {
             if !response.status().is_success() {
                 return Err(format!("HTTP {}", response.status().as_u16()));
             }
-            // Taken; its end is read only for the connection's sake.
+            // The body is read only for the sake of the connection.
             let mut rest = Vec::new();
             let _ = response
                 .body_mut()
@@ -87,7 +87,7 @@ impl HeartbeatSender {
         call.or(late).await
     }
 
-    /// What is worth a line of the log.
+    /// Returns the log line for an outcome, if it is worth one.
     fn note(&self, taken: Result<(), String>) -> Option<(Level, String)> {
         let failed_before = self.failing.replace(taken.is_err());
         match (taken, failed_before) {
@@ -101,7 +101,7 @@ impl HeartbeatSender {
     }
 }
 
-/// Unsets the flag at the end of the scope, however that comes.
+/// Clears the flag when it is dropped.
 struct Over<'a>(&'a Cell<bool>);
 
 impl Drop for Over<'_> {
@@ -124,7 +124,7 @@ mod tests {
         HeartbeatSender::new(Client::new(&limits).expect("a client"), clock)
     }
 
-    /// Answers each connection with the next of `answers` and ends with the request lines.
+    /// Answers each connection with the next of `answers`; the thread returns the request lines.
     fn server(answers: &'static [&'static str]) -> (String, JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         let address = listener.local_addr().expect("an address");

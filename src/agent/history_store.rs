@@ -1,4 +1,4 @@
-//! The history on disk: read at the start, written once an hour and at the end.
+//! The history on disk: read at the start, written once an hour and at shutdown.
 
 use super::{Agent, Input};
 use crate::monitor::Monitor;
@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-/// Reads what an earlier run wrote. The lock of the directory is held.
+/// Reads the history of an earlier run. The caller holds the lock of the directory.
 pub(super) fn load(
     dir: &Path,
     monitor: &mut Monitor,
@@ -19,7 +19,7 @@ pub(super) fn load(
 }
 
 impl Agent {
-    /// Off the loop, as [`Agent::save`] does.
+    /// Saves off the loop, as [`Agent::save`] does.
     pub(super) fn save_history(&self) {
         let Some((history_files, extent, records)) = self.history_to_save(false) else {
             return;
@@ -34,7 +34,7 @@ impl Agent {
         });
     }
 
-    /// At the end, with the hour that runs, and after the save that may be under way.
+    /// Saves at shutdown, the current hour included. Waits for a save that is under way.
     pub(super) async fn save_history_last(&self) -> io::Result<()> {
         let Some(history_files) = self.history_files.clone() else {
             return Ok(());
@@ -56,7 +56,7 @@ impl Agent {
                 self.blocks_written += written.blocks;
                 self.monitor.history_saved(&records);
             }
-            // The state cannot be written then either, which the chat is alerted of.
+            // The state cannot be written then either, and that is notified.
             Err(reason) => log::warn!("the history cannot be written: {reason}"),
         }
     }
@@ -81,7 +81,8 @@ impl Agent {
     }
 }
 
-/// What is to be saved. `None` while a save is under way: the loop does not wait for flash.
+/// Returns what must be saved, or `None` while a save is under way: the loop doesn't wait for
+/// flash.
 fn need<'a>(
     history_files: &Mutex<HistoryFiles>,
     names: impl Iterator<Item = &'a str>,
@@ -96,7 +97,8 @@ fn need<'a>(
     }
 }
 
-/// A save that panicked left the files as they were, or torn, which the next one looks after.
+/// Locks the files even if a save panicked: it left them unchanged or torn, which the next save
+/// handles.
 fn lock(history_files: &Mutex<HistoryFiles>) -> MutexGuard<'_, HistoryFiles> {
     history_files.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! `[listen]`: what its clients ask of the agent.
+//! `[listen]`: runs the HTTP listener and answers its questions.
 
 use super::{Agent, Input};
 use crate::listen::push::Push;
@@ -10,17 +10,17 @@ use crate::secret;
 use crate::vitals;
 use smol::Task;
 
-/// The task that listens, if there is one, and what it goes by.
+/// The listener's task, if there is one, and its settings.
 #[derive(Default)]
 pub(super) struct HttpListener {
     settings: Option<listen::Settings>,
     task: Option<Task<()>>,
-    /// When the process was started, in Unix seconds, as the clock showed it when it was first believed.
+    /// Start of the process in Unix seconds, by the clock at the time when it was first believed.
     started: Option<i64>,
 }
 
 impl Agent {
-    /// Listens as the configuration wants it from now on.
+    /// Starts, replaces or stops the listener, as the configuration says.
     pub(super) fn listen_for_http(&mut self) {
         let wanted = self.config.listen.as_ref();
         let settings = wanted.map(|listen| listen::Settings {
@@ -36,7 +36,7 @@ impl Agent {
         let (executor, report) = (self.executor.clone(), self.report.clone());
         let work = async move {
             if let Some(before) = before {
-                // The port may be the same.
+                // The previous listener may have the same port.
                 before.cancel().await;
             }
             let Some(settings) = settings else {
@@ -89,7 +89,8 @@ impl Agent {
         }
     }
 
-    /// No site, one that does not report and one without a token are as a wrong token is.
+    /// Returns whether the token is that of the site. An unknown site, one that isn't a `push:`
+    /// site and one without a token are refused like a wrong token.
     fn may_push(&self, push: &Push) -> bool {
         let sites = &self.config.sites;
         let site = sites.iter().find(|site| site.name == push.site);

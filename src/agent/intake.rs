@@ -1,4 +1,4 @@
-//! Reports of jobs on their way to the monitor, and the answers back: each once it is on disk.
+//! Passes the reports of jobs to the monitor, and back the answers, once a report is on disk.
 
 use super::{Agent, Input};
 use crate::monitor::Event;
@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Hands reports to the loop. All clones are one.
+/// Hands reports to the loop. Clones share their state.
 #[derive(Clone)]
 pub(super) struct Intake {
     loop_input: Sender<Input>,
@@ -18,7 +18,7 @@ pub(super) struct Intake {
 #[derive(Default)]
 struct Waiting {
     last: Cell<u64>,
-    /// Where the answer to each report goes.
+    /// Channel for the answer to each report, by the report's number.
     answers: RefCell<HashMap<u64, Sender<ReportAnswer>>>,
 }
 
@@ -30,7 +30,7 @@ impl Intake {
         }
     }
 
-    /// Hands it over and waits for the answer; `None`: the agent ends.
+    /// Hands a report over and waits for the answer; returns `None` if the agent ends.
     pub async fn take(&self, report: Report) -> Option<ReportAnswer> {
         let id = self.waiting.last.get() + 1;
         self.waiting.last.set(id);
@@ -46,7 +46,7 @@ impl Agent {
     pub(super) fn answer_report(&self, id: u64, answer: ReportAnswer) {
         let waits = self.intake.waiting.answers.borrow_mut().remove(&id);
         if let Some(waits) = waits {
-            // What asked may be gone.
+            // The receiver may be gone.
             let _ = waits.try_send(answer);
         }
     }

@@ -1,8 +1,9 @@
-//! The one owner of the [`Monitor`]: waits for whatever comes first, an event, a due time or a
-//! signal, feeds it to the monitor and carries out the actions that come back.
+//! Owns the [`Monitor`]: waits for the next event, due time or signal, feeds it to the monitor and
+//! carries out the actions that the monitor returns.
 //!
-//! One thread runs it all: this loop, two senders and the long poll are tasks of an executor that ends
-//! with it; the workers, one for each check permit, are those of another, which comes after it.
+//! Everything runs on one thread. The loop, two senders and the long poll are tasks of one
+//! executor, which ends with the loop. The workers, one for each check permit, run on a second
+//! executor, which is polled only when the first one has nothing to do.
 
 mod action_runs;
 mod chat_transport;
@@ -65,16 +66,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use uplink_probe::{Resolvers, UplinkProbe};
 use watchdog::Watchdog;
 
-/// Running checks and messages under way get this long to end at shutdown, of which all stays under
+/// Time that running checks and messages under way get at shutdown. The whole shutdown stays below
 /// 5 s: see `shutdown.rs`.
 const END_TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// What `run` was asked for.
+/// Arguments of [`run`].
 pub struct Options {
     pub config: Config,
     /// Read again on SIGHUP.
     pub config_path: PathBuf,
-    /// Telegram is the chat, if it is configured; else the terminal is.
+    /// Use Telegram as the chat if it is configured; otherwise the terminal is the chat.
     pub use_telegram: bool,
     pub terminal: Terminal,
     pub clock: Clock,
@@ -84,17 +85,17 @@ pub struct Options {
 #[derive(Debug)]
 pub struct StartError(pub String);
 
-/// Everything that reaches the loop, stamped with the time it came in where that matters.
+/// An input of the loop, with its time of arrival where that matters.
 enum Input {
     Event(Event),
-    /// A command, when it arrived.
+    /// A command and the time of its arrival.
     Asked(Instant, Event),
     /// A `/check` got its permit, which the loop keeps until the command is done.
     Admitted {
         job: u64,
         permit: SemaphoreGuardArc,
     },
-    /// An answer's request begins: how long the command took.
+    /// The request that carries an answer begins; the command arrived at the uptime `asked`.
     Answering {
         asked: Duration,
         at: Instant,
@@ -104,19 +105,19 @@ enum Input {
     Saved(Result<Written, String>),
     HistorySaved(Result<(Written, Vec<Record>), String>),
     Reload,
-    /// What [`Agent::reload`] found.
+    /// Result of [`Agent::reload`].
     Reread(Box<io::Result<Result<Config, Mistakes>>>),
     Stop,
 }
 
-/// Work for a worker.
+/// Work for a check worker.
 enum Order {
     Check { site: Arc<Site>, fresh: bool },
     Try { id: u64, site: Arc<Site> },
     Inspect { site: Arc<Site>, subject: Subject },
 }
 
-/// What a sender has to do.
+/// Work for a sender.
 enum ToSend {
     Message(Outgoing),
     Press(CallbackAnswer),
@@ -125,7 +126,7 @@ enum ToSend {
 /// Runs the agent in the foreground until SIGTERM or SIGINT.
 pub fn run(options: Options) -> Result<(), StartError> {
     let (executor, workers) = (Rc::new(LocalExecutor::new()), LocalExecutor::new());
-    // Boxed: on its way through the executor's layers it would be on the stack many times.
+    // Boxed, because each layer of the executor would put a copy of the future on the stack.
     let agent = Box::pin(async {
         let agent = Agent::start(options, executor.clone(), &workers)?;
         agent.run().await;
@@ -134,8 +135,8 @@ pub fn run(options: Options) -> Result<(), StartError> {
     timer::block_on(executor.run(agent).or(check_meanwhile(&workers)))
 }
 
-/// Never ends. A step of a check is made only when nothing else is to be done, if it is polled after all else:
-/// hundreds of checks that can go on do not hold up a command.
+/// Runs the workers; never returns. As it is polled last, a step of a check is made only when
+/// nothing else is ready: hundreds of checks that can proceed don't delay a command.
 async fn check_meanwhile<T>(workers: &LocalExecutor<'_>) -> T {
     loop {
         workers.tick().await;
@@ -143,11 +144,11 @@ async fn check_meanwhile<T>(workers: &LocalExecutor<'_>) -> T {
     }
 }
 
-/// The HTTP client that `[agent]` describes, with so many connections.
+/// Builds the HTTP client that `[agent]` describes, with at most `max_connections` connections.
 ///
 /// # Errors
 ///
-/// A sentence for the user.
+/// Returns a sentence for the user.
 pub fn client(agent: &config::Agent, max_connections: usize) -> Result<Client, String> {
     Client::new(&Limits {
         max_connections,
@@ -158,7 +159,8 @@ pub fn client(agent: &config::Agent, max_connections: usize) -> Result<Client, S
     })
 }
 
-/// Whether one of the `uplink` targets takes a connection; without any, the line counts as up.
+/// Returns whether an `uplink` target accepts a connection. Without targets the uplink counts as
+/// up.
 pub async fn uplink_is_up(client: &Client, agent: &config::Agent) -> bool {
     let probe = UplinkProbe {
         client: client.clone(),
@@ -176,31 +178,31 @@ struct Agent {
     config: Config,
     config_path: PathBuf,
     reading: Reading,
-    /// `None`: the state directory cannot be used.
+    /// `None` if the state directory cannot be used.
     writer: Option<Writer>,
     history_files: Option<Arc<Mutex<HistoryFiles>>>,
     transport: Rc<Transport>,
     heartbeat: Rc<HeartbeatSender>,
     notifier: Rc<Notifier>,
     intake: Intake,
-    /// There is or was a site that reports by itself.
+    /// Whether there is or was a `push:` site. Once true, the socket and the spool are served.
     takes_reports: bool,
-    /// The names of those that there are.
+    /// Names of the `push:` sites in the configuration.
     jobs: Rc<RefCell<Vec<String>>>,
     runner: Rc<ActionRunner>,
-    /// Where the registries of domains are.
+    /// Known addresses of the domain registries.
     registries: Rc<Registries>,
-    /// `rdap` of the configuration.
+    /// The `rdap` key of the configuration.
     rdap: Rc<RefCell<Option<String>>>,
     resolvers: Resolvers,
     watchdog: Watchdog,
-    /// While the wall clock is doubted.
+    /// Runs while the wall clock is doubted.
     clock_watch: Option<Task<()>>,
     /// The long poll or the reader of stdin; dropping it ends it.
     listener: Option<Task<()>>,
     #[cfg(feature = "listen")]
     http_listener: HttpListener,
-    /// Writes to the terminal, if that is the chat.
+    /// Writes to the terminal, if the terminal is the chat.
     printer: Option<Task<()>>,
     clock: Clock,
     input: Receiver<Input>,
@@ -209,15 +211,15 @@ struct Agent {
     hanging: Sender<Order>,
     alerts: Sender<ToSend>,
     answers: Sender<ToSend>,
-    /// In front of `/check`.
+    /// Permits for `/check` commands.
     commands: Arc<Semaphore>,
-    /// `/check` commands on their way to a permit of theirs.
+    /// Queue of `/check` commands that wait for a permit.
     admissions: Sender<(u64, Arc<Semaphore>)>,
     command_permits: HashMap<u64, SemaphoreGuardArc>,
-    /// Checks that a worker has begun and not ended.
+    /// Number of checks and action runs under way.
     active: Rc<Cell<usize>>,
     answer_times: AnswerTimes,
-    /// Blocks of flash written.
+    /// Number of flash blocks written.
     blocks_written: u64,
 }
 
@@ -359,7 +361,7 @@ impl Agent {
     }
 
     async fn run(mut self) {
-        // When the first signal to stop came.
+        // When the first stop signal arrived.
         let mut stopped: Option<Instant> = None;
         self.feed(Event::Due);
         loop {
@@ -394,7 +396,8 @@ impl Agent {
                 Some(input) => self.take(input),
                 None => self.feed(Event::Due),
             }
-            // What is being sent is waited for: cut off, it would be sent again by the next run.
+            // Waits for messages under way: the next run would send a message again that is cut
+            // off.
             let idle = self.active.get() == 0 && self.monitor.messages_under_way() == 0;
             if let Some(at) = stopped
                 && (idle || Instant::now() >= at + END_TIMEOUT)
@@ -431,8 +434,7 @@ impl Agent {
         }
     }
 
-    /// Something that users should know. It is in the log too, once: where there is no chat, messages
-    /// go there anyway.
+    /// Notifies the chats. Logs the text too, unless messages go to the log anyway.
     fn notice(&mut self, level: log::Level, text: String) {
         if !self.transport.is_log() {
             log::log!(level, "{text}");
@@ -444,9 +446,9 @@ impl Agent {
         self.feed_at(Instant::now(), event);
     }
 
-    /// Feeds one event and does everything that comes of it.
+    /// Feeds one event to the monitor and carries out the resulting actions.
     fn feed_at(&mut self, at: Instant, event: Event) {
-        // A command's time is that of its arrival, not of our getting round to it.
+        // The time of a command is that of its arrival, not the time when the loop takes it.
         let now = self.clock.at(at);
         let actions = self.monitor.handle(now, event);
         self.follow_clock();
@@ -470,7 +472,7 @@ impl Agent {
                 } else {
                     &self.healthy
                 };
-                // Closed at shutdown: then no check is started.
+                // The queue is closed at shutdown: then no check is started.
                 let _ = queue.try_send(Order::Check { site, fresh });
             }
             Action::Examine { id, url, name } => {
@@ -533,8 +535,8 @@ impl Agent {
         }
     }
 
-    /// Saves off the loop: fsync may take seconds on flash. The monitor asks for one
-    /// write at a time.
+    /// Saves off the loop, because fsync may take seconds on flash. The monitor requests one write
+    /// at a time.
     fn save(&mut self) {
         let Some(writer) = self.writer.clone() else {
             let reason = "there is no state directory".to_owned();
@@ -549,7 +551,7 @@ impl Agent {
         });
     }
 
-    /// Hands the loop what comes of `work`, once it is done.
+    /// Sends the result of `work` to the loop, once it is done.
     fn report_when(&self, work: impl Future<Output = Input> + 'static) {
         let (report, work) = (self.report.clone(), work.boxed_local());
         let work = async move {
@@ -558,12 +560,13 @@ impl Agent {
         self.spawn(work).detach();
     }
 
-    /// A task that ends with the loop. Boxed, so that the executor's code is there once, not for each kind of task.
+    /// Spawns a task that ends with the loop. Boxed, so that the executor's code is compiled once
+    /// and not for each type of task.
     fn spawn(&self, work: impl Future<Output = ()> + 'static) -> Task<()> {
         self.executor.spawn(work.boxed_local())
     }
 
-    /// A `/check` waits for its permit without holding anything else up.
+    /// Queues a `/check` command for a permit, without blocking the loop.
     fn admit(&self, job: u64) {
         let _ = self.admissions.try_send((job, self.commands.clone()));
     }
@@ -574,7 +577,7 @@ impl Agent {
     }
 }
 
-/// Jitter need not be secret, only different from one agent to the next.
+/// Returns the seed of the jitter, which needn't be secret but differs from agent to agent.
 fn seed() -> u64 {
     let nanos = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -600,7 +603,7 @@ mod tests {
             };
             workers.spawn(check).detach();
         }
-        // From one task to the next, as an update gets to a sender.
+        // Two hops from task to task, like an update on its way to a sender.
         let (command, commands) = async_channel::bounded(1);
         let (answer, answers) = async_channel::bounded(1);
         let answering = async move {

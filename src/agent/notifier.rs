@@ -1,4 +1,4 @@
-//! Sends alerts by the channels of `[[notify]]`: one request each, by the process's one client.
+//! Sends alerts to the channels of `[[notify]]`: one request each, by the process's HTTP client.
 
 use super::outgoing_request::OutgoingRequest;
 use super::{Agent, Input};
@@ -17,19 +17,19 @@ use std::rc::Rc;
 use std::time::Duration;
 use url::Url;
 
-/// For the whole request, once it has its permit.
+/// Timeout of the whole request, once it has its permit.
 const WITHIN: Duration = Duration::from_secs(10);
-/// A request that failed after so long is made again after twice the time that it took: with few
-/// permits, most of that one's time is for checks.
+/// A request that failed after more than this is repeated after twice the time that it took: with
+/// few permits, most of a permit's time has to remain for checks.
 const LONG: Duration = Duration::from_secs(3);
-/// What a server asks for with `Retry-After` counts up to this.
+/// Maximum delay that is taken from `Retry-After`.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) struct Notifier {
     client: Client,
     clock: Clock,
     channels: RefCell<Vec<Rc<Notify>>>,
-    /// One request at a time: what hangs must not take the permits of the checks.
+    /// One request at a time, so that requests that hang don't take the permits of the checks.
     turn: Semaphore,
 }
 
@@ -64,7 +64,8 @@ impl Notifier {
         let channels = self.channels.borrow().clone();
         let mut channels = channels.into_iter();
         let Some(notify) = channels.find(|notify| notify.channel.name == send.channel) else {
-            // It was taken out of the file since; the core has forgotten this sending.
+            // The channel was removed from the configuration; the monitor has dropped this
+            // delivery.
             return later(None, "it is configured no longer");
         };
         let request = match filled(&notify, send) {
@@ -100,11 +101,11 @@ impl Notifier {
         }
     }
 
-    /// Seconds or a date (RFC 9110, section 10.2.3); nothing for now or the past.
+    /// Parses seconds or a date (RFC 9110, section 10.2.3); `None` for zero and for past dates.
     fn retry_after(&self, text: &str) -> Option<Duration> {
         let text = text.trim();
         let seconds = match text.bytes().all(|b| b.is_ascii_digit()) {
-            // More than can be read is long.
+            // A number that overflows is limited to `LONGEST_WAIT`.
             true if !text.is_empty() => text.parse().unwrap_or(i64::MAX),
             _ => cookie_date::parse(text)? - self.clock.wall(),
         };
@@ -121,11 +122,11 @@ fn later(after: Option<Duration>, reason: &str) -> Delivery {
     }
 }
 
-/// The request, with everything filled in.
+/// Builds the request from its templates.
 ///
 /// # Errors
 ///
-/// Why there is none with these values, without any of them.
+/// Returns why these values make no valid request, without any of the values.
 fn filled(notify: &Notify, send: &ChannelSend) -> Result<OutgoingRequest, String> {
     let values = &send.values;
     let url = Url::parse(&notify.url.fill(values));

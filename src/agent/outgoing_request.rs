@@ -1,5 +1,5 @@
-//! One request that is no check, by the process's one client: bounded, and its answer's body is read for
-//! the connection's sake alone.
+//! A request other than a check, by the process's only HTTP client. Its time is bounded, and the
+//! body of the answer is read only for the sake of the connection.
 
 use crate::http::{Client, GRACE, TransferError, TransferErrorKind, TransferRequest};
 use crate::monitor::site::HttpVersion;
@@ -9,11 +9,11 @@ use isahc::http::{HeaderMap, Method, StatusCode};
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// Of an answer's body.
+/// Maximum number of bytes that are read of an answer's body.
 const MOST: u64 = 16 * 1024;
 const BODY_WITHIN: Duration = Duration::from_secs(1);
 
-/// A request with everything filled in. It holds secrets.
+/// A complete request. It contains secrets.
 pub(super) struct OutgoingRequest {
     pub method: Method,
     pub url: Url,
@@ -25,11 +25,11 @@ pub(super) struct OutgoingRequest {
 pub(super) type Answer = (StatusCode, HeaderMap);
 
 impl OutgoingRequest {
-    /// Sends it. `within`: for the whole, once it has its permit.
+    /// Sends the request. `within` bounds the whole exchange, once the request has its permit.
     ///
     /// # Errors
     ///
-    /// Why there was no answer, without secrets, and how long that took.
+    /// Returns why there was no answer, without secrets, and how long the attempt took.
     pub async fn send(
         &self,
         client: &Client,

@@ -1,4 +1,5 @@
-//! Where `sitemon push` hands in reports: the socket, and the spool of those that the socket did not take.
+//! Takes the reports of `sitemon push`: over a socket, and from the spool of those that could not
+//! be sent over the socket.
 
 use super::Agent;
 use super::intake::Intake;
@@ -27,17 +28,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Reports that are taken at once; more wait in the kernel's queue.
+/// Number of reports that are read at once; more wait in the kernel's queue.
 const AT_ONCE: usize = 16;
-/// A peer sends its report within this.
+/// Timeout for a peer to send its report, and to take the reply.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// After a failure for want of descriptors or memory, and between two looks at the spool.
+/// Pause after descriptors or memory were lacking, and between two reads of the spool.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Groups that a peer may have (limits.h, NGROUPS_MAX).
+/// Maximum number of a peer's groups (limits.h, NGROUPS_MAX).
 const MOST_GROUPS: usize = 65_536;
 
 impl Agent {
-    /// Takes reports of the sites of the configuration, once there is one that wants them.
+    /// Notes the `push:` sites, and starts to take reports once there is one.
     pub(super) fn take_reports(&mut self) {
         let sites = self.config.sites.iter();
         let jobs = sites.filter(|site| matches!(site.check, Check::Push(_)));
@@ -74,7 +75,7 @@ impl Agent {
                 loop {
                     match listener.accept().await {
                         Ok((stream, _)) => {
-                            // A peer that has gone hears nothing, which it does not miss.
+                            // An error means that the peer has gone.
                             let _ = serve(stream, &intake, &reading, group).await;
                         }
                         Err(e) => {
@@ -89,7 +90,7 @@ impl Agent {
     }
 }
 
-/// One report, and its answer.
+/// Reads one report and sends its reply.
 async fn serve(
     mut stream: Async<UnixStream>,
     intake: &Intake,
@@ -113,7 +114,7 @@ async fn serve(
     let reply = match report {
         Some(report) => match intake.take(report).await {
             Some(answer) => Reply::Answer(answer),
-            // We end: without an answer it is kept in the spool.
+            // The agent ends. Without a reply the report is kept in the spool.
             None => return Ok(()),
         },
         None => Reply::Refused,
@@ -122,7 +123,8 @@ async fn serve(
     answered.await.unwrap_or(Ok(()))
 }
 
-/// Ends when the peer that is to be read now is the oldest of too many: those that send nothing keep no report out.
+/// Waits until this peer is given up. When the last place is taken, the oldest peer is given up, so
+/// that peers that send nothing don't block reports.
 async fn given_up<T>(reading: &Waiting) -> Option<T> {
     if reading.count() + 1 == AT_ONCE {
         reading.give_up_oldest();
@@ -131,7 +133,8 @@ async fn given_up<T>(reading: &Waiting) -> Option<T> {
     None
 }
 
-/// Root, our own user, and the group of the socket (unix(7), SO_PEERCRED and SO_PEERGROUPS).
+/// Returns whether a peer is root, our own user or a member of the socket's group (unix(7),
+/// SO_PEERCRED and SO_PEERGROUPS).
 fn may_report(peer: &UnixStream, group: Option<u32>) -> bool {
     let Ok(user) = socket_peercred(peer) else {
         return false;
@@ -144,11 +147,11 @@ fn may_report(peer: &UnixStream, group: Option<u32>) -> bool {
         || groups(peer).into_iter().any(of_group)
 }
 
-/// The other groups of a peer; none where the kernel is older than 4.13.
+/// Returns the supplementary groups of a peer; none on kernels before 4.13.
 fn groups(peer: &UnixStream) -> Vec<u32> {
     let mut groups = vec![0u32; MOST_GROUPS];
     let mut bytes = size_of_val(groups.as_slice()) as libc::socklen_t;
-    // SAFETY: the buffer has as many bytes as is said, and its numbers may be any.
+    // SAFETY: `bytes` is the size of the buffer, and any bytes are valid numbers.
     let failed = unsafe {
         libc::getsockopt(
             peer.as_raw_fd(),
@@ -165,7 +168,7 @@ fn groups(peer: &UnixStream) -> Vec<u32> {
     groups
 }
 
-/// The socket, with mode 0660; its directory is made with mode 0750 if only that is missing.
+/// Binds the socket with mode 0660. Creates its directory with mode 0750 if only that is missing.
 fn bind(path: &Path) -> io::Result<Async<UnixListener>> {
     if let Some(dir) = path.parent() {
         match DirBuilder::new().mode(0o750).create(dir) {
@@ -177,7 +180,7 @@ fn bind(path: &Path) -> io::Result<Async<UnixListener>> {
         if !found.file_type().is_socket() {
             return Err(io::Error::other("what is there is no socket"));
         }
-        // One that an earlier run has left; that of another agent answers.
+        // An earlier run may have left it. If it takes a connection, it is another agent's.
         if UnixStream::connect(path).is_ok() {
             return Err(io::Error::other("another agent listens there"));
         }
@@ -188,8 +191,8 @@ fn bind(path: &Path) -> io::Result<Async<UnixListener>> {
     Ok(listener)
 }
 
-/// Takes what is in the spool, now and whenever there is more (inotify(7)): a report is kept there, too, by a job that
-/// could not wait for us.
+/// Takes the reports in the spool, now and whenever more arrive (inotify(7)): jobs that could not
+/// wait for the agent also leave their reports there.
 async fn follow_spool(intake: Intake, dir: PathBuf, jobs: Rc<RefCell<Vec<String>>>) {
     let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
     let watch = inotify::init(flags).map_err(io::Error::from);
@@ -200,9 +203,11 @@ async fn follow_spool(intake: Intake, dir: PathBuf, jobs: Rc<RefCell<Vec<String>
         let sites = jobs.borrow().clone();
         let (path, events) = (dir.clone(), watch.as_ref().ok().cloned());
         let look = move || {
-            // A directory that another user's job would have to make could not be watched.
+            // Creates the directory: one that another user's job created later could not be
+            // watched.
             let opened = spool::open_dir(&path);
-            // Before it is read: what comes meanwhile is seen the next time. One that has been replaced is another.
+            // Watched before it is read, so that files that arrive meanwhile are seen next time.
+            // Added each time, because the directory may have been replaced.
             let flags = inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::ONLYDIR;
             let watched = match (opened, events) {
                 (Ok(_), Some(events)) => inotify::add_watch(&*events, &path, flags).is_ok(),
@@ -234,13 +239,14 @@ async fn follow_spool(intake: Intake, dir: PathBuf, jobs: Rc<RefCell<Vec<String>
         if events.readable().await.is_err() {
             return;
         }
-        // What it was does not matter, and what does not fit is an event of its own.
+        // The events' contents are not used, and any that don't fit cause another round.
         let _ = rustix::io::read(&**events, &mut [0; 4096]);
         Timer::after(PAUSE).await;
     }
 }
 
-/// Hands over what was found. `named`: the files that are none and have been named in the log.
+/// Hands over the reports that were found. `named`: the files that are not reports and have been
+/// logged.
 async fn take_kept(intake: &Intake, found: spool::Found, named: &mut Vec<OsString>) {
     for (name, e) in &found.refused {
         if named.contains(name) {
@@ -272,7 +278,8 @@ async fn take_kept(intake: &Intake, found: spool::Found, named: &mut Vec<OsStrin
     for (path, report) in found.reports {
         let answer = intake.take(report).await;
         if matches!(answer, Some(ReportAnswer::Saved | ReportAnswer::Unknown)) {
-            // In a directory of root only who wrote it may: then it is known when it is read again.
+            // In a directory of root only the writer may remove it. Then the monitor recognises the
+            // report when it is read again.
             let _ = fs::remove_file(path);
         }
     }

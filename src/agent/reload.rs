@@ -1,4 +1,4 @@
-//! SIGHUP: the file is read again; a bad one changes nothing but is said.
+//! Reload on SIGHUP. A configuration with mistakes changes nothing and is reported.
 
 use super::{Agent, Input};
 use crate::check;
@@ -11,7 +11,7 @@ use async_lock::Semaphore;
 use std::io;
 use std::sync::Arc;
 
-/// Why a file that was read again is not gone by.
+/// Why a reloaded configuration is rejected.
 pub(crate) const MISTAKES: &str =
     "sitemon.conf was read again and has mistakes; the old one goes on.";
 pub(crate) const NO_CHATS: &str =
@@ -23,7 +23,7 @@ pub(crate) fn unreadable(why: &str) -> String {
     format!("sitemon.conf cannot be read again: {why}; the old one goes on.")
 }
 
-/// Of a change of keys that are gone by from the next start.
+/// Returns the notice for changed keys that take effect at the next start.
 pub(crate) fn wants_restart(keys: &str) -> String {
     format!("sitemon.conf was read again. A change of {keys} wants a restart.")
 }
@@ -34,12 +34,12 @@ pub(super) enum Reading {
     #[default]
     No,
     Yes,
-    /// There was another SIGHUP meanwhile: it may have changed since.
+    /// Another SIGHUP arrived meanwhile: the file may have changed since.
     Again,
 }
 
 impl Agent {
-    /// Reads the file off the loop: what it is on, or what it names, may hang.
+    /// Reads the file off the loop: its file system, or that of a file that it names, may hang.
     pub(super) fn reload(&mut self) {
         if self.reading != Reading::No {
             self.reading = Reading::Again;
@@ -61,7 +61,7 @@ impl Agent {
         }
     }
 
-    /// Goes by the new configuration, if it is one.
+    /// Adopts the new configuration, if it is valid.
     fn adopt(&mut self, read: io::Result<Result<Config, Mistakes>>) {
         let new = match read {
             Ok(Ok(new)) => new,
@@ -74,7 +74,7 @@ impl Agent {
                 if !self.transport.is_log() {
                     log::error!("{said} {mistakes}");
                 }
-                // The lines themselves are for the log and the terminal alone.
+                // The log shows the lines themselves, the notice doesn't.
                 let what = format!("{said} {}", mistakes.sentences());
                 let safe = format!("{said} `sitemon config` shows them.");
                 return self.feed(Event::Mistaken { what, safe });
@@ -82,10 +82,10 @@ impl Agent {
         };
         let untold = new.telegram.as_ref().is_some_and(|t| t.chats.is_empty());
         let refusal = if untold && !self.transport.is_console() {
-            // As at the start: and the alerts that wait would have no chat to go to.
+            // Also refused at the start: waiting alerts would have no destination.
             Some(NO_CHATS)
         } else if new.sites.is_empty() && !self.config.sites.is_empty() {
-            // An editor that was interrupted, or a full disk: every outage would be forgotten.
+            // Probably an interrupted editor or a full disk. All outages would be forgotten.
             Some(NO_SITES)
         } else {
             None
@@ -116,7 +116,7 @@ impl Agent {
         let stays = self.transport.is_console() && new.telegram.is_none();
         note(other_chat && !stays, "`[telegram]`");
         if agent.commands != old.commands {
-            // Those that run keep their permits of the old one.
+            // Commands under way keep their permits of the old semaphore.
             self.commands = Arc::new(Semaphore::new(agent.commands));
         }
         self.client
@@ -134,7 +134,7 @@ impl Agent {
             .want(new.sites.iter().chain(&added).map(Arc::as_ref));
         *self.rdap.borrow_mut() = agent.rdap.clone();
         let mut config = new;
-        // What needs a restart stays as it is.
+        // Keys that need a restart keep their values.
         config.agent.state = self.config.agent.state.clone();
         config.agent.max_connections = self.config.agent.max_connections;
         config.agent.idle_connections = self.config.agent.idle_connections;
@@ -150,9 +150,9 @@ impl Agent {
             added: config::added_sites(self.monitor.added(), &config),
             settings: self.transport.settings(&config, &self.client),
         };
-        // First: what comes of it may be a look at the new `uplink`.
+        // First, because the event may cause a probe, which has to use the new `uplink`.
         self.config = config;
-        // The server that is asked for the time may be another one.
+        // The server that is asked for the time may have changed.
         self.clock_watch = None;
         self.feed(reloaded);
         self.take_reports();

@@ -1,4 +1,4 @@
-//! The end: what is still to be said and written, whatever terminal and flash do.
+//! Shutdown: the last output and the last saves, in bounded time even if terminal or flash hang.
 
 use super::{Agent, END_TIMEOUT, Input};
 use crate::offload::offload;
@@ -10,18 +10,18 @@ use smol::Task;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// After the first signal, the whole of it: procd kills after 5 s.
+/// Time limit after the first signal: procd kills the process after 5 s.
 pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
-/// After a second one: a sound flash has written everything by then.
+/// Time limit after a second signal, within which intact flash has written everything.
 pub(super) const SECOND_SIGNAL_TIMEOUT: Duration = Duration::from_millis(500);
-// A second signal makes it shorter, and what is under way has its time within it.
+// A second signal shortens the shutdown, which includes the time for checks under way.
 const _: () = assert!(
     SHUTDOWN_TIMEOUT.as_millis() < 5_000 && END_TIMEOUT.as_millis() < SHUTDOWN_TIMEOUT.as_millis()
 );
 const _: () = assert!(SECOND_SIGNAL_TIMEOUT.as_millis() < SHUTDOWN_TIMEOUT.as_millis());
 
 impl Agent {
-    /// The last words and the last saves. What hangs then is left behind.
+    /// Writes the last output and saves state and history. What still hangs at `by` is abandoned.
     pub(super) async fn end(&mut self, by: Instant) {
         let printer = self.printer.take();
         let (late, is_late) = async_channel::bounded(1);
@@ -43,7 +43,7 @@ impl Agent {
         last.or(patience).await;
     }
 
-    /// Until some time after another signal.
+    /// Waits for another signal and then for [`SECOND_SIGNAL_TIMEOUT`].
     async fn hurried(&self) {
         loop {
             match self.input.recv().await {
@@ -55,7 +55,7 @@ impl Agent {
         Timer::after(SECOND_SIGNAL_TIMEOUT).await;
     }
 
-    /// An answer that waits for the terminal to be read.
+    /// Waits until pending output is written, as the terminal may be slow to read it.
     async fn say_last(&self, printer: Option<Task<()>>, is_late: &Receiver<()>) {
         if let (Some(output), Some(printer)) = (self.transport.output(), printer) {
             self.transport.end_input();

@@ -1,5 +1,5 @@
-//! The tasks around the loop: check workers, senders, the listener, signals. All are started once
-//! and none is made for a check.
+//! The tasks beside the loop: check workers, senders, the listener, signals. They are started once;
+//! a check on a worker spawns no task.
 
 use super::uplink_probe::UplinkProbe;
 use super::{Agent, Input, Order, StartError, ToSend};
@@ -16,18 +16,19 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A transfer that waited longer than this for libcurl's thread and for ours, and did nothing else meanwhile, shows that
-/// more are under way than there is time for. All that comes in waits behind them, the long poll's answer and ours too.
-/// So the worker rests, until one that has not waited calls it…
+/// A transfer that waited longer than this for libcurl's thread and for ours shows that more
+/// transfers are under way than the processor can serve. All other input, the long poll's answer
+/// included, queues behind them. So the worker pauses until a worker without such a lag calls it…
 const MOST_LAG: Duration = Duration::from_millis(5);
-/// … or for so many milliseconds, if none does.
+/// … or for a random time in this range, in milliseconds.
 const REST: Range<u64> = 2_500..7_500;
-/// The last workers never rest; those are not for sites that hang, where there are more than twice as many.
+/// Number of workers, the last ones, that never pause. With more than twice as many workers, none
+/// of these serves sites that hang.
 const NEVER_REST: usize = 8;
 
 impl Agent {
-    /// One worker for each check permit. Sites whose last check ran into its timeout are served by
-    /// the first half of them only, so that they cannot make the others late (a bulkhead).
+    /// Spawns one worker for each check permit. Sites whose last check timed out are checked by the
+    /// first half of the workers only, so that they cannot delay the others (a bulkhead).
     pub(super) fn spawn_workers(
         &self,
         workers: &LocalExecutor<'static>,
@@ -83,7 +84,7 @@ impl Agent {
                         let rest = Timer::after(Duration::from_millis(fastrand::u64(REST)));
                         future::race(rest, async { called.recv().await.unwrap_or_default() }).await;
                     } else if !lags && !healthy.is_empty() {
-                        // Full = one is called already.
+                        // If the channel is full, a worker is being called already.
                         let _ = call.try_send(());
                     }
                 }
@@ -94,7 +95,7 @@ impl Agent {
         self.spawn(async move { client.tidy().await }).detach();
     }
 
-    /// What needs no connection needs none of the workers.
+    /// Runs a check that needs no connection, and therefore no worker.
     pub(super) fn check_here(&self, site: Arc<Site>) {
         let (client, active) = (self.client.clone(), self.active.clone());
         active.set(active.get() + 1);
@@ -108,8 +109,8 @@ impl Agent {
         });
     }
 
-    /// `/check` commands get their permits in the order they came: the semaphore alone does not
-    /// promise whose turn it is.
+    /// Admits `/check` commands in the order of their arrival, which the semaphore alone doesn't
+    /// guarantee.
     pub(super) fn spawn_admission(&self, waiting: Receiver<(u64, Arc<Semaphore>)>) {
         let report = self.report.clone();
         let admit = async move {
@@ -123,7 +124,7 @@ impl Agent {
         self.spawn(admit).detach();
     }
 
-    /// Two senders: one takes answers only, so that a stalled alert never holds up `/status`.
+    /// Spawns two senders. One takes answers only, so that a stalled alert never delays `/status`.
     pub(super) fn spawn_senders(&self, alerts: &Receiver<ToSend>, answers: &Receiver<ToSend>) {
         for answers_only in [true, false] {
             let (alerts, answers) = (alerts.clone(), answers.clone());
@@ -167,7 +168,7 @@ impl Agent {
         }
     }
 
-    /// Writes what the terminal shows.
+    /// Spawns the task that writes to the terminal.
     pub(super) fn spawn_printer(&mut self) {
         if let Some(output) = self.transport.output() {
             let write = async move { output.write().await };
@@ -175,7 +176,7 @@ impl Agent {
         }
     }
 
-    /// Starts to listen for commands, in place of the listener that was there.
+    /// Starts to listen for commands, in place of the previous listener.
     pub(super) fn listen(&mut self) {
         let (transport, report) = (self.transport.clone(), self.report.clone());
         let offset = self.monitor.last_update().map(|last| last + 1);
@@ -195,7 +196,7 @@ impl Agent {
         self.listener = Some(self.spawn(listen));
     }
 
-    /// A look at our own line, with sockets of its own.
+    /// Starts a probe of the uplink.
     pub(super) fn probe_uplink(&self, deep: bool) {
         let probe = UplinkProbe {
             client: self.client.clone(),
@@ -206,7 +207,7 @@ impl Agent {
         self.report_when(async move { Input::Event(Event::Probed(probe.report().await)) });
     }
 
-    /// A sign of life.
+    /// Sends a heartbeat, if one is configured.
     pub(super) fn beat(&self) {
         if let Some(url) = self.config.agent.heartbeat.clone() {
             let heartbeat = self.heartbeat.clone();

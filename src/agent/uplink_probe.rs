@@ -1,7 +1,7 @@
-//! A look at our own line: TCP connections to the `uplink` targets, and the way to Telegram.
+//! A probe of the uplink: TCP connections to the `uplink` targets, and the way to Telegram.
 //!
-//! Needs nothing of the checks' permits: it asks when they fail, and may be the reason that they
-//! are not believed. No more than two sockets at once.
+//! It takes no check permits: it is requested when checks fail, and its result may excuse them. It
+//! opens at most two sockets at once.
 
 use crate::config::Target;
 use crate::http::{self, Bundle, Client, Peer, Unresolved, bare_host, handshake};
@@ -22,22 +22,23 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 const SOCKETS: usize = 2;
-/// For each name, for each connection, and for the whole way to Telegram.
+/// Timeout of each lookup, of the attempts on a target over one IP version, and of the whole probe
+/// of the way to Telegram.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// IPv6 gets so much longer than IPv4 took. One that takes more doesn't work.
+/// Additional time for IPv6 after IPv4 connected. After that, IPv6 counts as not working.
 const IPV6_GRACE: Duration = Duration::from_secs(2);
-/// When a name's addresses of one family have come, those of the other are waited for so long.
+/// Maximum wait for a name's addresses of one family when those of the other have arrived.
 const OTHER_FAMILY_WAIT: Duration = Duration::from_secs(1);
-/// Addresses of one family tried of a name that has many.
+/// Maximum number of addresses of one family that are tried for a name.
 const ADDRESSES: usize = 2;
-/// Between looks while something is lacking to make them.
+/// Delay before a probe is repeated for which descriptors or memory were lacking.
 const LOCAL_FAULT_PAUSE: Duration = Duration::from_secs(2);
-/// Is there a way there? Nothing is sent to it. (Quad9, as the usual targets.)
+/// Address whose route is looked up; nothing is sent to it (Quad9, like the usual targets).
 const FAR_IPV6: Ipv6Addr = Ipv6Addr::new(0x2620, 0xfe, 0, 0, 0, 0, 0, 9);
 
-/// Threads for look-ups, kept from one look to the next: getaddrinfo can't be cancelled. Not the
-/// client's, which hang in the names of sites whose own name servers are dead: that says nothing of
-/// our line.
+/// Threads for lookups, kept between probes because getaddrinfo can't be cancelled. They are
+/// separate from the client's, which may hang in the names of sites whose own name servers are
+/// dead: that says nothing about the uplink.
 #[derive(Clone)]
 pub(super) struct Resolvers {
     uplink: Arc<http::Resolvers>,
@@ -58,13 +59,14 @@ pub(super) struct UplinkProbe {
     pub client: Client,
     pub resolvers: Resolvers,
     pub uplink: Vec<Target>,
-    /// The URL at which Telegram is asked and the proxy, when the way to it is to be probed too.
+    /// URL of the Bot API server and its proxy, if the way to Telegram is probed too.
     pub telegram: Option<(String, Proxy)>,
 }
 
 impl UplinkProbe {
-    /// Takes about [`TIMEOUT`], and longer only when more than two targets hang. A probe that failed
-    /// for want of descriptors or memory says nothing, and is made again. Dropping it ends it.
+    /// Runs the probe, which takes about [`TIMEOUT`], or longer if more than two targets hang. A
+    /// probe that lacked descriptors or memory says nothing and is repeated. Dropping the future
+    /// ends it.
     pub(super) async fn report(&self) -> ProbeResult {
         loop {
             let began = Instant::now();
@@ -91,7 +93,7 @@ impl UplinkProbe {
         }
     }
 
-    /// Whether the server's name resolves, and whether it shows its own certificate.
+    /// Returns whether the server's name resolves, and whether it shows its own certificate.
     async fn way_to_telegram(&self, sockets: &Semaphore) -> (Option<bool>, Option<bool>) {
         let Some((api, proxy)) = &self.telegram else {
             return (None, None);
@@ -100,10 +102,10 @@ impl UplinkProbe {
             return (None, None);
         };
         if self.client.is_proxied(&url, proxy) {
-            // The proxy resolves its name.
+            // The proxy resolves the server's name.
             return (None, None);
         }
-        // No answer in time is none.
+        // Stays false if the lookup doesn't end in time.
         let resolved = Cell::new(false);
         let probe = async {
             let (host, port) = (bare_host(&url)?, url.port_or_known_default()?);
@@ -127,7 +129,7 @@ impl UplinkProbe {
         bundle: &Bundle,
         sockets: &Semaphore,
     ) -> Option<bool> {
-        // To many, IPv6 is the one that doesn't work.
+        // IPv4 first, because IPv6 is more often broken.
         let (first, second): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.is_ipv4());
         for &address in first.into_iter().chain(second).take(ADDRESSES) {
             let _socket = sockets.acquire().await;
@@ -139,7 +141,7 @@ impl UplinkProbe {
     }
 }
 
-/// `api` when its host is a name elsewhere.
+/// Returns the URL `api` if its host is a name other than loopback's.
 fn far_name(api: &str) -> Option<Url> {
     let url = Url::parse(api).ok()?;
     let name = url.domain()?;
@@ -147,7 +149,8 @@ fn far_name(api: &str) -> Option<Url> {
     (!local).then_some(url)
 }
 
-/// `Some(false)`: another server's certificate. One that merely expired tells nothing of the line.
+/// Returns `Some(false)` for another server's certificate. A certificate that only expired says
+/// nothing about the uplink.
 fn own_certificate(peer: &Peer) -> Option<bool> {
     use CertificateError as E;
     match &peer.trust {
@@ -162,7 +165,7 @@ fn own_certificate(peer: &Peer) -> Option<bool> {
     }
 }
 
-/// The targets being asked, all at once.
+/// The targets of a probe, which are all tried at once.
 struct Uplink<'a> {
     resolvers: &'a http::Resolvers,
     sockets: &'a Semaphore,
@@ -188,11 +191,11 @@ impl<'a> Uplink<'a> {
         }
     }
 
-    /// Whether one of the targets took a connection, and whether one did over IPv6.
+    /// Returns whether a target accepted a connection, and whether IPv6 works, if that is known.
     async fn look(&self, targets: &[Target]) -> (bool, Option<bool>) {
         let (ended, ends) = async_channel::unbounded::<()>();
         let executor = LocalExecutor::new();
-        // IPv6 comes last: where it is broken it would hold both sockets for a while.
+        // IPv6 comes last: where it is broken, its attempts would occupy both sockets for a while.
         let is_ipv6 = |target: &&Target| target.host.parse::<Ipv6Addr>().is_ok();
         let (ipv6, others): (Vec<_>, Vec<_>) = targets.iter().partition(is_ipv6);
         for target in others.into_iter().chain(ipv6) {
@@ -201,7 +204,7 @@ impl<'a> Uplink<'a> {
         }
         drop(ended);
         let settle = async {
-            // Closed when all have ended.
+            // The channel is closed when all attempts have ended.
             while ends.recv().await.is_ok() {
                 if self.ipv6.connected.get() {
                     return;
@@ -276,7 +279,7 @@ impl<'a> Uplink<'a> {
     }
 }
 
-/// Addresses of `host`, a name or an IP address without brackets.
+/// Resolves `host`, a name or an IP address without brackets.
 async fn resolve(
     resolvers: &http::Resolvers,
     host: &str,
@@ -291,7 +294,7 @@ async fn late<T>(instead: T) -> T {
     instead
 }
 
-/// Connecting a UDP socket asks for the route and sends nothing.
+/// Returns whether there is an IPv6 route. Connecting a UDP socket looks it up and sends nothing.
 fn has_ipv6_route() -> bool {
     let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0));
     let way = socket.and_then(|socket| socket.connect((FAR_IPV6, 443)));

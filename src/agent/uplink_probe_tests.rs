@@ -1,4 +1,4 @@
-//! The line as seen from loopback.
+//! Tests of the uplink probe on loopback.
 
 use super::*;
 use crate::http::Limits;
@@ -37,12 +37,13 @@ fn listener(ip: &str) -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A closed port.
+/// Returns the address of a closed port.
 fn refusing(ip: &str) -> SocketAddr {
     listener(ip).1
 }
 
-/// Where a connection neither succeeds nor fails: the queue of those to be accepted is full.
+/// Returns an address where a connection neither succeeds nor fails, because the queue of
+/// connections to accept is full.
 fn hanging() -> (TcpListener, TcpStream, SocketAddr) {
     let (listener, address) = listener("127.0.0.1");
     // SAFETY: a plain system call on a socket that is open; std always asks for a longer queue.
@@ -127,7 +128,8 @@ impl Authority {
         Bundle::read(file.path()).expect("readable")
     }
 
-    /// A TLS server that does one handshake, with a certificate for `name` that ends in `until`.
+    /// Starts a TLS server for one handshake, with a certificate for `name` that expires in the
+    /// year `until`.
     fn server(&self, name: &str, until: i32) -> SocketAddr {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
         params.not_after = date_time_ymd(until, 1, 1);
@@ -149,7 +151,7 @@ fn serve_once(certificate: rustls::pki_types::CertificateDer<'static>, key: KeyP
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a client");
         let mut tls = ServerConnection::new(Arc::new(config)).expect("a session");
-        // The client's refusal is an error here.
+        // Ends with an error if the client refuses the certificate.
         while tls.is_handshaking() && tls.complete_io(&mut stream).is_ok() {}
     });
     address

@@ -1,15 +1,15 @@
-//! Wake-on-LAN: the magic packet (AMD, "Magic Packet Technology", 1995: six bytes of ones, then the MAC
-//! address 16 times) in a UDP datagram to port 9 of every broadcast address.
+//! Wake-on-LAN: the magic packet (AMD, "Magic Packet Technology", 1995: six bytes of ones, then the
+//! MAC address 16 times) in a UDP datagram to port 9 of every broadcast address.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::{fs, io};
 
 /// The discard port, which is customary.
 const PORT: u16 = 9;
-/// The kernel's table of local addresses; a broadcast address stands a line above what it is.
+/// The kernel's table of local addresses, in which the line after an address gives its type.
 const TABLE: &str = "/proc/net/fib_trie";
 
-/// Sends the packet; where it went, and where it couldn't go, in words.
+/// Sends the packet; returns as text to which addresses it was sent, and to which it couldn't be.
 pub(super) fn send(mac: [u8; 6]) -> String {
     let mut packet = vec![0xff; 6];
     packet.extend(mac.repeat(16));
@@ -50,7 +50,7 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Those of the interfaces that are up, but loopback's, each once.
+/// Returns the broadcast addresses of all interfaces that are up but loopback, each once.
 fn broadcast_addresses(table: &str) -> Vec<Ipv4Addr> {
     let mut found: Vec<Ipv4Addr> = Vec::new();
     let mut last = None;

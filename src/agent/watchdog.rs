@@ -1,8 +1,8 @@
-//! What systemd is notified of: that we have started, that we are alive, that we stop
-//! (`sd_notify(3)`, `sd_watchdog_enabled(3)`). Elsewhere the variables are not set, and nothing is done.
+//! Notifies systemd that the agent has started, is alive, or stops (`sd_notify(3)`,
+//! `sd_watchdog_enabled(3)`). Without systemd the variables are not set, and nothing is done.
 //!
-//! Our own: sd-notify 0.5 waits without a limit for a socket that is full, and would replace 30 of the 74
-//! lines here.
+//! Not by the sd-notify crate: version 0.5 waits without a limit for a socket that is full, and
+//! would replace only 30 of the 74 lines here.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -11,12 +11,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-/// The loop waits no longer than this for systemd.
+/// Maximum time that the loop waits for systemd.
 const NOTIFY_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) struct Watchdog {
     notify: Option<Notify>,
-    /// Half of what systemd waits for. `None`: it doesn't watch.
+    /// Half of systemd's timeout. `None` if systemd doesn't watch this process.
     every: Option<Duration>,
     next: Instant,
 }
@@ -27,7 +27,7 @@ struct Notify {
 }
 
 impl Watchdog {
-    /// From the variables that systemd sets.
+    /// Reads the variables that systemd sets.
     pub(super) fn of_environment(now: Instant) -> Watchdog {
         Watchdog::new(now, |name| std::env::var_os(name))
     }
@@ -61,13 +61,14 @@ impl Watchdog {
         self.say("STOPPING=1");
     }
 
-    /// When [`Watchdog::look`] wants to be called next.
+    /// Returns when [`Watchdog::look`] is to be called next.
     pub(super) fn due(&self) -> Option<Instant> {
         self.every.map(|_| self.next)
     }
 
-    /// Says that we are alive, when it is time and we are. When we aren't, it looks again soon: as
-    /// soon as things go on again, systemd must hear of it before its patience ends.
+    /// Notifies systemd that the agent is alive, if that is due and the agent is healthy. If it
+    /// isn't healthy, the next look comes soon, so that a recovery is notified before systemd's
+    /// timeout.
     pub(super) fn look(&mut self, now: Instant, healthy: impl FnOnce() -> bool) {
         let Some(every) = self.every.filter(|_| now >= self.next) else {
             return;
@@ -90,7 +91,7 @@ impl Watchdog {
 }
 
 impl Notify {
-    /// `path`: a file system path, or with `@` in front a name of Linux's abstract namespace.
+    /// Opens the socket. `path` is a file system path, or an abstract name (Linux) after `@`.
     fn new(path: &OsStr) -> io::Result<Notify> {
         let to = match path.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
@@ -98,7 +99,7 @@ impl Notify {
             _ => return Err(io::Error::other("neither a path nor an abstract name")),
         };
         let socket = UnixDatagram::unbound()?;
-        // Its queue is short: a moment's patience, or a start may go unheard.
+        // systemd's queue is short: without some time to wait, `READY=1` may be lost.
         socket.set_write_timeout(Some(NOTIFY_TIMEOUT))?;
         Ok(Notify { socket, to })
     }
@@ -117,7 +118,7 @@ mod tests {
         })
     }
 
-    /// Everything that has arrived.
+    /// Returns all datagrams that have arrived.
     fn heard(socket: &UnixDatagram) -> Vec<String> {
         socket.set_nonblocking(true).expect("not blocking");
         let mut buffer = [0; 64];

@@ -1,7 +1,8 @@
-//! `[listen]`: `/metrics`, `/healthz` and `/push/NAME` by HTTP (docs/metrics.md), and nothing else.
+//! `[listen]`: serves `/metrics`, `/healthz` and `/push/NAME` over HTTP (docs/metrics.md), and
+//! nothing else.
 //!
-//! Everything is bounded: the connections, a request's size and time, an answer's time. It runs in the
-//! agent's executor; what only the agent knows is asked by [`Ask`].
+//! Everything is bounded: the connections, the size and duration of a request, the duration of an
+//! answer. The listener runs in the agent's executor and asks the agent by an [`Ask`].
 
 pub mod push;
 pub mod request;
@@ -27,52 +28,55 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Connections at once.
+/// Maximum number of connections.
 pub const CONNECTIONS: usize = 16;
-/// With so many open a connection ends with its answer: idle ones must not keep others out.
+/// With this many open, a connection ends with its answer: idle ones must not keep others out.
 const BUSY: usize = CONNECTIONS / 2;
-/// From a connection, or the first byte on one that was kept, to the end of the request.
+/// Timeout of a request, from the connect, or from its first byte on a kept connection, to its end.
 const REQUEST_WITHIN: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// The whole of an answer, however slowly it is read.
+/// Timeout of a whole answer, however slowly it is read.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// What still comes after a refusal is read for so long: the client would else lose the answer by a reset.
+/// Time for which input is still read after the last answer. Without it, a reset could discard the
+/// answer before the client has read it.
 const LINGER: Duration = Duration::from_secs(1);
-/// And so many parts of it, of at most 1 KiB: one that sends for ever is not read for as long as it can send.
+/// Maximum number of reads in that time, of at most 1 KiB each, for clients that never stop
+/// sending.
 const LINGER_PARTS: usize = 4096;
-/// A port that cannot be had is tried again after this.
+/// Delay before the next attempt to bind the address.
 const RETRY: Duration = Duration::from_secs(60);
-/// After an error of accept(2), which may go on (no descriptors).
+/// Pause after an error of accept(2), which may persist (no descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// Bytes of metrics that are gathered to know the answer's length before it is sent; a longer one is sent part by part.
+/// Metrics up to this size in bytes are collected to know their length; longer ones are sent in
+/// parts.
 const GATHERED: usize = 64 * 1024;
 
-/// Where to listen, and what is wanted for it.
+/// Address and token of the listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub address: SocketAddr,
-    /// What `/metrics` wants.
+    /// Token that `/metrics` requires.
     pub token: Option<Secret>,
 }
 
-/// What the agent is asked or told. One that is not answered is dropped with its sender.
+/// A question or message to the agent. The sender of a question that has no answer is dropped.
 #[derive(Debug)]
 pub enum Ask {
     Metrics(Sender<Metrics>),
-    /// The scheduler makes progress.
+    /// Whether the scheduler makes progress.
     Healthy(Sender<bool>),
-    /// There is a `push:` site of that name, and this is its token.
+    /// Whether there is a `push:` site of that name with that token.
     MayPush(Push, Sender<bool>),
-    /// Answered once it is on disk.
+    /// A report. It is answered once it is on disk.
     Push(Push, ReportKind, Sender<ReportAnswer>),
-    /// The address cannot be had; a sentence. Told once.
+    /// The address cannot be bound: a sentence for the user. Sent once.
     Unavailable(String),
 }
 
-/// An answer that is complete.
+/// An answer with a fixed text.
 struct Answer {
     status: &'static str,
-    /// Lines of its head.
+    /// Additional lines of its head.
     headers: &'static str,
     body: &'static str,
 }
@@ -103,7 +107,7 @@ impl Refusal {
     }
 }
 
-/// Listens until it is dropped, and with it all its connections end.
+/// Listens until it is dropped, which ends all connections.
 pub async fn run(settings: Settings, executor: Rc<LocalExecutor<'static>>, asks: Sender<Ask>) {
     let address = settings.address;
     let mut told = false;
@@ -135,7 +139,7 @@ pub async fn run(settings: Settings, executor: Rc<LocalExecutor<'static>>, asks:
         let permit = match shared.permits.try_acquire_arc() {
             Some(permit) => permit,
             None => {
-                // One is given up when another client is there, which may be a good one.
+                // A client is given up only when another one waits, which may be a good one.
                 if listener.readable().await.is_ok() {
                     shared.waiting.give_up_oldest();
                 }
@@ -154,7 +158,7 @@ pub async fn run(settings: Settings, executor: Rc<LocalExecutor<'static>>, asks:
         let shared = shared.clone();
         let connection = async move {
             shared.open.set(shared.open.get() + 1);
-            // How a client leaves is its own affair.
+            // An I/O error only ends the connection.
             let _ = shared.serve(&stream).await;
             shared.open.set(shared.open.get() - 1);
             drop(permit);
@@ -163,7 +167,7 @@ pub async fn run(settings: Settings, executor: Rc<LocalExecutor<'static>>, asks:
     }
 }
 
-/// The system's own words for an error, without Rust's `(os error 98)`.
+/// Returns the system's text for an error, without Rust's `(os error 98)`.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let end = text.find(" (os error ").unwrap_or(text.len());
@@ -174,20 +178,20 @@ struct Shared {
     settings: Settings,
     asks: Sender<Ask>,
     permits: Arc<Semaphore>,
-    /// Connections.
+    /// Number of open connections.
     open: Cell<usize>,
-    /// Clients that are to send or to take something.
+    /// Clients that are to send or to read something.
     waiting: Waiting,
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 enum Reply {
     Complete(Answer),
     Metrics(Metrics),
 }
 
 impl Shared {
-    /// Takes requests until the connection is to end.
+    /// Serves requests until the connection is to end.
     async fn serve(&self, mut stream: &Async<TcpStream>) -> io::Result<()> {
         let mut buffer = Vec::new();
         loop {
@@ -203,7 +207,8 @@ impl Shared {
                 }
                 None => return Ok(()),
             };
-            // More than one request at a time is not answered: where the first ends could be a trick.
+            // What follows the request isn't read as another request, as it could be a smuggled
+            // one.
             let alone = buffer.is_empty();
             let keep = request.keep_alive && alone && self.open.get() < BUSY;
             let head_only = request.method == "HEAD";
@@ -288,14 +293,15 @@ impl Shared {
         }
     }
 
-    /// The agent's answer; `None` when it has none, as it ends.
+    /// Asks the agent; returns `None` if it doesn't answer because it ends.
     async fn ask<T>(&self, ask: impl FnOnce(Sender<T>) -> Ask) -> Option<T> {
         let (sender, answer): (_, Receiver<T>) = async_channel::bounded(1);
         self.asks.send(ask(sender)).await.ok()?;
         answer.recv().await.ok()
     }
 
-    /// What only the client delays: an error after that time, or when its place is wanted for another one.
+    /// Limits work that only the client can delay. Returns an error after `limit`, or when the
+    /// place is needed for another client.
     async fn within<T>(
         &self,
         limit: Duration,
@@ -308,7 +314,7 @@ impl Shared {
         work.or(late).await
     }
 
-    /// Ends our side, and lets the client end its own.
+    /// Closes our side, and waits for the client to close its own.
     async fn linger(&self, mut stream: &Async<TcpStream>) -> io::Result<()> {
         stream.get_ref().shutdown(Shutdown::Write)?;
         self.within(LINGER, async {
@@ -317,7 +323,7 @@ impl Shared {
                 if stream.read(&mut rest).await? == 0 {
                     break;
                 }
-                // There may always be more: all else would wait for it.
+                // The client may always have more to send: lets other tasks run.
                 yield_now().await;
             }
             Ok(())
@@ -326,8 +332,8 @@ impl Shared {
     }
 }
 
-/// The next request with its body; what comes behind it stays in `buffer`. `None`: the
-/// client has left.
+/// Reads the next request with its body; further input stays in `buffer`. Returns `None` if the
+/// client has closed the connection.
 async fn read_request(
     mut stream: &Async<TcpStream>,
     buffer: &mut Vec<u8>,
@@ -366,7 +372,7 @@ async fn read_request(
     Ok(Some(Ok((request, body))))
 }
 
-/// Whether there was more.
+/// Reads once more; returns false at the end of the input.
 async fn read_more(stream: &mut &Async<TcpStream>, buffer: &mut Vec<u8>) -> io::Result<bool> {
     let mut part = [0; 1024];
     let read = stream.read(&mut part).await?;
@@ -394,7 +400,7 @@ async fn send(
     stream.write_all(text.as_bytes()).await
 }
 
-/// Status line and headers that every answer has.
+/// Returns the status line and the headers that every answer has.
 fn head(status: &str, content_type: &str, keep: bool) -> String {
     let connection = if keep { "keep-alive" } else { "close" };
     format!(
@@ -403,7 +409,7 @@ fn head(status: &str, content_type: &str, keep: bool) -> String {
     )
 }
 
-/// In chunks, where it is long and another request may follow.
+/// Sends metrics, in chunks if they are long and another request may follow.
 async fn send_metrics(
     mut stream: &Async<TcpStream>,
     metrics: Metrics,
@@ -425,7 +431,7 @@ async fn send_metrics(
     let _ = match (ended, chunked) {
         (true, _) => write!(text, "Content-Length: {}\r\n\r\n", body.len()),
         (false, true) => write!(text, "Transfer-Encoding: chunked\r\n\r\n"),
-        // The end of the connection is that of the answer.
+        // The answer ends with the connection.
         (false, false) => write!(text, "\r\n"),
     };
     if request.method == "HEAD" {

@@ -5,19 +5,19 @@ use crate::monitor::site::report::ReportKind;
 use percent_encoding::percent_decode_str;
 use url::form_urlencoded;
 
-/// Who reports, and what.
+/// A report as it was requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Push {
-    /// Of a site; it is not known whether there is one.
+    /// Name of a site, which need not exist.
     pub site: String,
-    /// Empty: none was given, or several.
+    /// Empty if none was given; valid for no site if several were.
     pub token: String,
-    /// `None`: the status is none of those that there are.
+    /// `None` if the status is unknown.
     pub kind: Option<ReportKind>,
     pub message: String,
 }
 
-/// Reads a report. `None`: the path is not that of one.
+/// Parses a report. Returns `None` if the path isn't that of a report.
 pub fn read(request: &Request, body: &[u8]) -> Option<Push> {
     let name = request.path.strip_prefix("/push/")?;
     if name.is_empty() || name.contains('/') {
@@ -28,7 +28,7 @@ pub fn read(request: &Request, body: &[u8]) -> Option<Push> {
     for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
         let names = ["token", "status", "message"];
         if let Some(at) = names.iter().position(|known| *known == name) {
-            // What is given twice has two meanings: it has none.
+            // A parameter that is given twice is ambiguous, and gets an invalid value.
             let twice = given[at].is_some();
             given[at] = Some(if twice {
                 "\0".to_owned()

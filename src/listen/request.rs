@@ -1,46 +1,48 @@
-//! The head of a request, as bytes of an unknown client: RFC 9112, and less of it than that allows, so
-//! that no two readers of the same bytes can disagree.
+//! Parses the head of a request from an untrusted client: a subset of RFC 9112 that no two parsers
+//! can read differently.
 
 use crate::monitor::render::metrics::Format;
 use httparse::{EMPTY_HEADER, Header};
 
-/// Bytes of a request, its body included.
+/// Maximum size of a request in bytes, its body included.
 pub const LARGEST: usize = 8 * 1024;
 const MAX_HEADERS: usize = 48;
 
-/// Why a request is not answered; the connection ends with it.
+/// Why a request is refused; the connection ends after the refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// 400
+    /// Status 400.
     Malformed,
-    /// 413
+    /// Status 413.
     BodyTooLarge,
-    /// 431
+    /// Status 431.
     HeadTooLarge,
 }
 
-/// What a client wants.
+/// A parsed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub method: String,
     /// As it was sent, up to a `?`. It need not begin with `/`.
     pub path: String,
-    /// Behind the `?`, as it was sent.
+    /// The part after the `?`, as it was sent.
     pub query: String,
-    /// `Authorization: Bearer`.
+    /// Token of `Authorization: Bearer`.
     pub bearer: Option<String>,
-    /// What `Accept` prefers.
+    /// The format that `Accept` prefers.
     pub format: Format,
-    /// HTTP/1.1 or later: chunks are understood.
+    /// HTTP/1.1 or later: the client understands chunks.
     pub chunks: bool,
     pub keep_alive: bool,
-    /// The client may wait for a `100 Continue` before it sends the body (RFC 9110, section 10.1.1).
+    /// The client may wait for a `100 Continue` before it sends the body (RFC 9110, section
+    /// 10.1.1).
     pub waits: bool,
-    /// Bytes behind the head, at most [`LARGEST`] with it.
+    /// Size of the body in bytes; at most [`LARGEST`] together with the head.
     pub body_length: usize,
 }
 
-/// Where the head ends that begins `bytes`, which had no end up to `known`.
+/// Returns the length of the head that `bytes` begins with, if its end is there. The first `known`
+/// bytes have been searched before.
 pub fn head_end(bytes: &[u8], known: usize) -> Option<usize> {
     let from = known.saturating_sub(3);
     let mut windows = bytes.get(from..)?.windows(4);
@@ -48,11 +50,11 @@ pub fn head_end(bytes: &[u8], known: usize) -> Option<usize> {
     Some(from + at + 4)
 }
 
-/// Reads a whole head.
+/// Parses a complete head.
 ///
 /// # Errors
 ///
-/// How it is refused.
+/// Returns how the request is refused.
 pub fn read(head: &[u8]) -> Result<Request, Refusal> {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -61,7 +63,7 @@ pub fn read(head: &[u8]) -> Result<Request, Refusal> {
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
         _ => return Err(Refusal::Malformed),
     }
-    // A line feed alone ends a line for httparse, and not for others (RFC 9112, section 2.2).
+    // httparse lets a lone line feed end a line, other parsers don't (RFC 9112, section 2.2).
     let alone = |at: usize| head[at] == b'\n' && (at == 0 || head[at - 1] != b'\r');
     if (0..head.len()).any(alone) {
         return Err(Refusal::Malformed);
@@ -72,7 +74,7 @@ pub fn read(head: &[u8]) -> Result<Request, Refusal> {
     };
     let headers = &*parsed.headers;
     let chunks = version >= 1;
-    // RFC 9112, sections 3.2 and 6.3: what another server may read otherwise is read by none.
+    // RFC 9112, sections 3.2 and 6.3: refuses what another server may read differently.
     let hosts = named(headers, "Host").count();
     let lengths = named(headers, "Content-Length").count();
     let encoded = named(headers, "Transfer-Encoding").next().is_some();
@@ -117,7 +119,7 @@ pub fn read(head: &[u8]) -> Result<Request, Refusal> {
     })
 }
 
-/// The values of these headers; one that is not ASCII is as good as empty.
+/// Returns the values of all headers of that name; a value that is not UTF-8 counts as empty.
 fn named<'h>(headers: &'h [Header], name: &'static str) -> impl Iterator<Item = &'h str> {
     let named = headers
         .iter()
@@ -128,7 +130,7 @@ fn named<'h>(headers: &'h [Header], name: &'static str) -> impl Iterator<Item = 
     })
 }
 
-/// OpenMetrics, if it is asked for and nothing else is preferred (RFC 9110, section 12.5.1).
+/// Returns OpenMetrics if it is accepted and nothing is preferred to it (RFC 9110, section 12.5.1).
 fn preferred<'h>(accepts: impl Iterator<Item = &'h str>) -> Format {
     let (mut open, mut text) = (0.0, 0.0);
     for range in accepts.flat_map(|value| value.split(',')) {

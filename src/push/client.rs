@@ -1,4 +1,4 @@
-//! What hands a report to the agent.
+//! Sends a report to the agent.
 
 use super::wire::{Reply, encode};
 use crate::monitor::site::report::Report;
@@ -10,17 +10,18 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The least that is waited for, whatever the time is: no time-out at all would be none to setsockopt(2).
+/// Minimum timeout of a socket operation: for setsockopt(2), zero means no timeout.
 const LEAST: Duration = Duration::from_millis(10);
 
-/// Hands it over and waits for the answer, until then.
+/// Sends a report and waits for the reply, at most until `until`.
 ///
 /// # Errors
 ///
-/// There is no agent; or it does not answer (`TimedOut`): what became of the report is not known.
+/// Returns an error if there is no agent, or `TimedOut` if it doesn't reply: then it is unknown
+/// whether it has taken the report.
 pub fn send(socket: &Path, report: &Report, until: Instant) -> io::Result<Reply> {
     send_now(socket, report, until).map_err(|e| match e.kind() {
-        // What a time-out of a socket looks like (socket(7)).
+        // How a timeout of a socket is reported (socket(7)).
         ErrorKind::WouldBlock | ErrorKind::UnexpectedEof => ErrorKind::TimedOut.into(),
         _ => e,
     })
@@ -31,12 +32,12 @@ fn send_now(socket: &Path, report: &Report, until: Instant) -> io::Result<Reply>
     let address = SocketAddrUnix::new(socket)?;
     let flags = SocketFlags::CLOEXEC;
     let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    // Before: an agent that hangs takes up no connection, and the queue of them may be full.
+    // Before connect(2), which blocks if an agent hangs and the queue of its socket is full.
     set_socket_timeout(&fd, Timeout::Send, left())?;
     connect(&fd, &address)?;
     set_socket_timeout(&fd, Timeout::Send, left())?;
     let mut stream = UnixStream::from(fd);
-    // One that refuses us does not read it all: its answer counts.
+    // An agent that refuses us doesn't read the whole report. Its reply counts, not the error.
     let written = stream.write_all(encode(report).as_bytes());
     let _ = stream.shutdown(Shutdown::Write);
     let mut word = Vec::new();

@@ -1,5 +1,5 @@
-//! Reports of jobs between `sitemon push` and the agent: a socket, and a directory for those that come while there
-//! is no agent.
+//! Reports of jobs, from `sitemon push` to the agent: over a socket, or through a directory while
+//! no agent runs.
 
 pub mod client;
 pub mod spool;

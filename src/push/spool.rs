@@ -1,8 +1,9 @@
-//! Reports that are kept while no agent takes them: a directory with a file for each.
+//! The spool: a directory with a file for each report that no agent has taken yet.
 //!
-//! Others may write there (the group of the packages): what is read is a regular file of bounded size with one name,
-//! of root, of our own user, or given to the group of the directory. No half file is read: each is put in its place
-//! when it is whole.
+//! Other users may write there (members of the group of the packages). Only regular files of
+//! bounded size with a single link are read, if they belong to root, to our own user, or to the
+//! group of the directory. No incomplete file is read: each is renamed into place when it is
+//! complete.
 
 use super::wire::{LARGEST, encode, parse};
 use crate::crc::Crc;
@@ -16,18 +17,19 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Of one site no more are kept by a user, or read: what an agent makes of the older ones is known by the newer.
+/// Maximum number of reports of a site that a user keeps, or that are read. Newer ones supersede
+/// older ones.
 const MOST_KEPT: usize = 20;
-/// Files that are none which are named.
+/// Maximum number of refused files that are named.
 const MOST_NAMED: usize = 10;
 const SUFFIX: &str = ".report";
 const MODE: Mode = Mode::from_raw_mode(0o640);
 
-/// Keeps a report until an agent reads it: its path.
+/// Keeps a report until an agent reads it. Returns its path.
 ///
 /// # Errors
 ///
-/// It cannot be written.
+/// Returns an error if the file cannot be written.
 pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
     let opened = open_dir(dir)?;
     let group = opened.metadata()?.gid();
@@ -42,9 +44,9 @@ pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
     let written = (|| {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let file = fs::File::from(rustix::fs::openat(&opened, &draft, flags, MODE)?);
-        // The agent's group, so that it can read what another user writes.
+        // The agent's group, so that the agent can read the files of other users.
         let _ = fchown(&file, None, Some(group));
-        // Whatever the umask is.
+        // Regardless of the umask.
         rustix::fs::fchmod(&file, MODE)?;
         (&file).write_all(encode(report).as_bytes())?;
         file.sync_all()?;
@@ -57,12 +59,12 @@ pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
     written.map(|()| dir.join(name))
 }
 
-/// Opens the directory, and makes it if only it is missing, with the owner of the one above it. It is
-/// no link, or the agent's user could lead root elsewhere.
+/// Opens the directory. If only the directory itself is missing, creates it with the owner of its
+/// parent. A symbolic link is refused: the agent's user could direct root elsewhere with it.
 ///
 /// # Errors
 ///
-/// It cannot be made or opened, or is a link.
+/// Returns an error if it cannot be created or opened, or is a link.
 pub fn open_dir(dir: &Path) -> io::Result<File> {
     let made = match DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => true,
@@ -80,25 +82,25 @@ pub fn open_dir(dir: &Path) -> io::Result<File> {
     Ok(opened)
 }
 
-/// The agent has taken this report: what was kept for its site before is out of date, and only its writer may remove
-/// it where the directory is another's.
+/// Removes this user's reports of the site up to this one, which the agent has taken. They are out
+/// of date, and in another user's directory only their writer may remove them.
 pub fn forget(dir: &Path, report: &Report) {
     let newest = format!("{}{:016}", prefix(&report.site), report.at.max(0));
     for path in own_of(dir, &report.site) {
         let name = path.file_name().map(|name| name.to_string_lossy());
-        // Of this report itself or an older one.
+        // This report itself, or an older one.
         if name.is_some_and(|name| name[..name.len().min(newest.len())] <= *newest) {
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Files of a site begin so.
+/// Returns the prefix of the file names of a site.
 fn prefix(site: &str) -> String {
     format!("{:08x}-", Crc::default().add(site.as_bytes()).value())
 }
 
-/// What this user keeps for a site, oldest first.
+/// Returns the files of a site that belong to this user, oldest first.
 fn own_of(dir: &Path, site: &str) -> Vec<PathBuf> {
     let prefix = prefix(site);
     let user = rustix::process::geteuid().as_raw();
@@ -118,25 +120,25 @@ fn own_of(dir: &Path, site: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// What the agent found in the spool.
+/// The contents of the spool.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Oldest first; of each site the newest.
+    /// Oldest first; of each site at most the newest `MOST_KEPT`.
     pub reports: Vec<(PathBuf, Report)>,
-    /// Files that are none, and why: the first ones.
+    /// The first files that are not reports, and why.
     pub refused: Vec<(OsString, io::Error)>,
-    /// How many more are none.
+    /// Number of further files that are not reports.
     pub refused_more: usize,
-    /// Of a site that does not exist: how many, and one of them. They are removed.
+    /// Number of reports of unknown sites, and one of these sites. The reports are removed.
     pub foreign: Option<(usize, String)>,
 }
 
-/// Reads what was kept for `sites`. It waits for nothing but the file system. Whatever else there is, and however
-/// much: no report is passed over for it, and what is held is bounded by the sites.
+/// Reads the reports of `sites`; blocks on nothing but the file system. Other files, however many,
+/// displace no report, and the memory that is used is bounded by the number of sites.
 ///
 /// # Errors
 ///
-/// The directory cannot be read.
+/// Returns an error if the directory cannot be read.
 pub fn read(dir: &Path, sites: &[String]) -> io::Result<Found> {
     let group = fs::metadata(dir)?.gid();
     let mut found = Found::default();
@@ -144,7 +146,7 @@ pub fn read(dir: &Path, sites: &[String]) -> io::Result<Found> {
     kept.extend(sites.iter().map(|site| (site.as_str(), BTreeMap::new())));
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        // What is being written, or was when the power went.
+        // It is being written, or was when the power failed.
         if name.as_encoded_bytes().starts_with(b".") {
             continue;
         }
@@ -178,7 +180,7 @@ pub fn read(dir: &Path, sites: &[String]) -> io::Result<Found> {
 }
 
 fn read_one(path: &Path, group: u32) -> io::Result<Report> {
-    // First, without opening: a device may do something when it is opened.
+    // Before opening it, which may have an effect on a device.
     sound(&fs::symlink_metadata(path)?, group)?;
     let mut options = OpenOptions::new();
     options.read(true);
@@ -190,9 +192,11 @@ fn read_one(path: &Path, group: u32) -> io::Result<Report> {
     parse(&bytes, Way::Spool).ok_or_else(|| io::Error::other("it is no report"))
 }
 
+/// Checks type, links, size and owner of a file.
+///
 /// # Errors
 ///
-/// It is not a file that `sitemon push` has written.
+/// Returns why it is not a file that `sitemon push` has written.
 fn sound(found: &Metadata, group: u32) -> io::Result<()> {
     files::regular(found)?;
     let own = rustix::process::geteuid().as_raw();
@@ -272,7 +276,7 @@ mod tests {
         for n in 0..12_000 {
             fs::write(at(format!("{n}.junk")), b"junk").expect("made");
         }
-        // As several users have kept them.
+        // As if several users had kept them.
         for site in &sites {
             for n in 1..=30 {
                 let text = encode(&report(site, n));
@@ -290,7 +294,7 @@ mod tests {
         assert_eq!(found.refused.len() + found.refused_more, 12_000);
         assert_eq!(found.refused.len(), MOST_NAMED);
         assert_eq!(found.foreign, Some((1, "other".into())));
-        // What is out of date or of no site does not stay.
+        // Superseded reports and those of unknown sites are removed.
         let left = fs::read_dir(dir.path()).expect("there").count();
         assert_eq!(left, 12_000 + 150 * MOST_KEPT);
     }

@@ -1,14 +1,15 @@
-//! A report as text, over the socket and in a file: `sitemon push 1`, a line for each fact, an empty line, and what
-//! the job printed last. A newer version may add facts: unknown ones are passed over.
+//! A report as text, on the socket and in a file: the line `sitemon push 1`, a line for each field,
+//! an empty line, and the last output of the job. Unknown fields are ignored: newer versions may
+//! add some.
 
 use crate::monitor::site::report::{Report, ReportAnswer, ReportKind, Way, last_lines};
 use std::time::Duration;
 
-/// Bytes of a report at most.
+/// Maximum size of a report in bytes.
 pub const LARGEST: u64 = 64 << 10;
 const FIRST_LINE: &str = "sitemon push 1";
 
-/// What comes back over the socket, in one line.
+/// The reply over the socket: one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     Answer(ReportAnswer),
@@ -42,7 +43,7 @@ pub fn encode(report: &Report) -> String {
         ReportKind::Good => "good",
         ReportKind::Bad => "bad",
     };
-    // A name with a line break is that of no site.
+    // No site has a name with a line break.
     let site = report.site.replace(['\n', '\r'], " ");
     let mut text = format!("{FIRST_LINE}\nsite {site}\nkind {kind}\nat {}\n", report.at);
     if let Some(code) = report.code {
@@ -56,7 +57,7 @@ pub fn encode(report: &Report) -> String {
     text
 }
 
-/// Reads a report that came this way; `None`: it is none.
+/// Parses a report that arrived by `way`. Returns `None` if it is malformed.
 pub fn parse(bytes: &[u8], way: Way) -> Option<Report> {
     let text = String::from_utf8_lossy(bytes);
     let (head, printed) = text.split_once("\n\n")?;

@@ -6,7 +6,7 @@ use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
 
-/// How the change of a site is to be notified.
+/// Returns how the change of a site is to be notified.
 pub fn manner_of_change(
     now: Moment,
     at: usize,
@@ -15,7 +15,7 @@ pub fn manner_of_change(
 ) -> ChangeNotice {
     let watched = &mut sites[at];
     if watched.under_maintenance() && !watched.flapping().is_flapping() {
-        // What is done to it there says nothing about how steady it is.
+        // What is done to a site under maintenance says nothing about how steady it is.
         return ChangeNotice::Normal;
     }
     let notice = watched.flapping_mut().on_change(now);
@@ -25,13 +25,13 @@ pub fn manner_of_change(
     notice
 }
 
-/// When a flapping site will have been steady for long enough.
+/// Returns when the next flapping site will have been steady for long enough.
 pub fn next_timeout(sites: &Sites, clock_set: bool) -> Option<Moment> {
     let flapping = sites.census().flapping.iter().map(|at| &sites[*at]);
     flapping.filter_map(|w| steady_at(w, clock_set)).min()
 }
 
-/// Sites that are no longer flapping from now on: their places.
+/// Ends the flapping of sites that are steady again. Returns their places.
 pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<usize> {
     sites.recount();
     let steady = |at: &usize| steady_at(&sites[*at], clock_set).is_some_and(|at| at <= now);
@@ -43,8 +43,8 @@ pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<usize
     steady
 }
 
-/// When the site will have been steady for long enough; `None` while its checks aren't made or don't
-/// count, or the last one speaks against its state.
+/// Returns when the site will have been steady for long enough; `None` while its checks are not
+/// made or don't count, or its last outcomes contradict its state.
 fn steady_at(watched: &SiteState, clock_set: bool) -> Option<Moment> {
     let timely = clock_set || !watched.config().needs_clock();
     let judged = !watched.is_suppressed() && !watched.is_paused() && timely;

@@ -1,4 +1,4 @@
-//! Outcomes in, state out: how many in a row make a site down, up or degraded (docs/alerts.md).
+//! Turns outcomes into states: how many in a row make a site down, up or degraded (docs/alerts.md).
 //!
 //! A site's streak of outcomes (`site/streak.rs`; `tries` and `recover` are keys of the site):
 //!
@@ -11,7 +11,8 @@
 //! | down | `recover` answers | up; slow ones already count towards degraded | `down_and_recover_answers_is_up` |
 //! | any | fewer, or an outcome of another kind between | the same | `fewer_in_a_row_change_nothing` |
 //!
-//! The last of `tries` failures makes a [pending down](pending_down), which ends in one of three ways:
+//! The last of `tries` failures makes a [pending down](pending_down), which ends in one of three
+//! ways:
 //!
 //! | known since the failure | the pending down | test |
 //! | --- | --- | --- |
@@ -41,7 +42,7 @@ use crate::monitor::time::{Clock, Now};
 use crate::monitor::uplink::{Uplink, UplinkEvent};
 use std::time::Duration;
 
-/// The judge at work, with the components that it asks and sets to work.
+/// The judge, with the components that it reads and changes.
 pub struct Judging<'a> {
     pub now: Now,
     pub clock: &'a Clock,
@@ -51,22 +52,22 @@ pub struct Judging<'a> {
     pub actions: &'a mut Actions,
 }
 
-/// A site is in another state than before.
+/// A change of a site's state.
 #[derive(Debug)]
 pub struct Transition {
-    /// Its place.
+    /// The site's place.
     pub at: usize,
     pub change: Change,
-    /// What the last failure or slow answer said; empty for good changes.
+    /// Cause of the last failure or slow answer; empty for good changes.
     pub cause: String,
-    /// How long it was in the state before.
+    /// Duration of the previous state.
     pub lasted: Duration,
 }
 
-/// What has become of a pending down or a failing site.
+/// A decision about a pending down or a failing site.
 #[derive(Debug)]
 pub enum JudgeEvent {
     Transition(Transition),
-    /// It is not judged for now, by a fault that may have begun with it.
+    /// The site is not judged for now. The event is that of the fault, if the fault began with it.
     Suppressed(Option<UplinkEvent>),
 }

@@ -1,4 +1,4 @@
-//! What a check found, and what it changes.
+//! Judges the outcome of a check.
 
 use crate::monitor::event::Level;
 use crate::monitor::judge::{Judging, Transition};
@@ -6,11 +6,12 @@ use crate::monitor::site::outcome::{CheckResult, FailureKind, Outcome};
 use crate::monitor::site::streak::Seen;
 use crate::monitor::uplink::UplinkEvent;
 
-/// Failures in a row that may be blamed on a standstill of this machine.
+/// Maximum number of consecutive failures that are excused by a standstill of this machine.
 const MAX_STALLED: u32 = 5;
 
 impl Judging<'_> {
-    /// A check of the site has ended: what it says of the uplink, and whether the site changed.
+    /// Takes the outcome of a check. Returns what it means for the uplink, and the site's
+    /// transition.
     pub fn on_outcome(
         &mut self,
         at: usize,
@@ -53,7 +54,7 @@ impl Judging<'_> {
         {
             let cause = cause.unwrap_or_default().to_owned();
             watched.set_pending_down(kind, cause, moment);
-            // At once, even when something else is checked first: the uplink may be back by then.
+            // At once, even if the parent is checked first: later the uplink may be back.
             self.uplink.on_failure(moment, &self.sites[at], kind);
             self.schedule.at(at, moment + retry);
             return None;
@@ -80,7 +81,7 @@ impl Judging<'_> {
         })
     }
 
-    /// It failed by a fault of ours: then it is made again soon.
+    /// Returns whether a fault of ours excuses the failure. If so, the check is repeated soon.
     fn excused(&mut self, at: usize, kind: FailureKind) -> bool {
         let excused = !self.sites[at].is_down()
             && (self.excused_by_stall(at) || self.uplink.excuses(&self.sites[at], kind));
@@ -93,8 +94,8 @@ impl Judging<'_> {
         excused
     }
 
-    /// The machine stood still during the check, and not every time: one that always does so must judge
-    /// all the same.
+    /// Returns whether the machine stood still during the check. Limited, because a machine that
+    /// stands still in every check must judge its sites all the same.
     fn excused_by_stall(&mut self, at: usize) -> bool {
         let watched = &mut self.sites[at];
         self.clock.stalled_during(watched.check_began()) && watched.excuse_stalled(MAX_STALLED)

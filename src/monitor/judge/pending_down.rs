@@ -1,5 +1,5 @@
-//! A pending down: is it the site, or what lies before it? What it depends on is checked first, then
-//! the uplink (docs/alerts.md).
+//! Decides pending downs: is it the site that failed, or something before it? The parent is checked
+//! first, then the uplink (docs/alerts.md).
 
 use crate::monitor::event::Level;
 use crate::monitor::judge::{JudgeEvent, Judging, Transition};
@@ -10,24 +10,24 @@ use crate::monitor::time::Moment;
 use crate::monitor::uplink::ProbeResult;
 use std::time::Duration;
 
-/// A name that resolved within this shows that there is a resolver.
+/// A name that resolved within this time shows that there is a resolver.
 const RESOLVER_SEEN_WITHIN: Duration = Duration::from_secs(30);
-/// Other sites that are checked when servers show foreign certificates.
+/// Maximum number of other sites that are checked to find a captive portal or a dead resolver.
 const WITNESSES: usize = 3;
 
-/// What is known of a pending down.
+/// The decision on a pending down.
 enum Decision {
     Wait,
     /// The site is at fault.
     Confirm,
-    /// It is not.
+    /// The site is not at fault.
     Suppress(Suppression),
-    /// What it depends on failed for a moment, or the uplink did: its tries begin anew.
+    /// The parent or the uplink failed only for a moment: the tries begin again.
     RestartStreak,
 }
 
 impl Judging<'_> {
-    /// Decides a pending down, if it can be decided by now.
+    /// Decides a pending down, if that is possible by now.
     pub fn settle(&mut self, at: usize) -> Option<JudgeEvent> {
         let pending_down = self.sites[at].pending_down().cloned();
         pending_down.and_then(|pending_down| match self.decide(at, &pending_down) {
@@ -110,7 +110,7 @@ impl Judging<'_> {
         }
     }
 
-    /// The parent is judged before its children are.
+    /// Decides by the parent, which is judged before its children.
     fn decide_by_parent(
         &mut self,
         at: usize,
@@ -136,8 +136,8 @@ impl Judging<'_> {
             && !mutated!("check a parent again and again")
             || self.start_check(parent)
         {
-            // Checked once: what that found may count for nothing (a standstill, no clock yet), and
-            // then it is checked again when it is due.
+            // Checked once: if the result counts for nothing (a standstill, no clock yet), the
+            // parent's next turn decides.
             Decision::Wait
         } else {
             Decision::Confirm
@@ -198,15 +198,15 @@ impl Judging<'_> {
         }
         let resolved = self.uplink.resolved();
         if names != Some(false) && resolved >= Some(pending_down.failed) {
-            // The resolver is well now, and may have been silent for a moment: that is no site's fault.
-            // One that is asked again and can't tell the name is.
+            // The resolver works now, but may have been silent for a moment, which is no site's
+            // fault. A name that fails again when it is asked again is.
             self.sites[at].note_resolved(resolved);
             return match pending_down.counts {
                 true => Decision::Confirm,
                 false => Decision::Wait,
             };
         }
-        // Nothing resolved since: perhaps only because no check was due.
+        // No name has resolved since, perhaps only because no check was due.
         let lately = resolved.is_some_and(|at| self.now.since(at) <= RESOLVER_SEEN_WITHIN);
         if names.is_none() && (self.check_names_of_others(at, pending_down.failed) || lately) {
             return Decision::Wait;
@@ -214,7 +214,7 @@ impl Judging<'_> {
         Decision::Suppress(Suppression::Offline(UplinkFault::Dns))
     }
 
-    /// Checks a few others, for their names; whether one of these checks is still under way.
+    /// Checks a few other sites for their names. Returns whether one of these checks is under way.
     fn check_names_of_others(&mut self, at: usize, failed: Moment) -> bool {
         let fit = |w: &SiteState| {
             w.has_name() && !w.is_paused() && !w.is_suppressed() && !w.has_lan_address()
@@ -229,7 +229,7 @@ impl Judging<'_> {
         for other in others {
             let watched = &mut self.sites[other];
             if watched.last().is_none_or(|(at, _)| *at < failed) {
-                // A connection that is open needs no name.
+                // A connection that is already open needs no name.
                 watched.want_fresh_connection();
                 waits |= self.start_check(other);
             }
@@ -237,7 +237,8 @@ impl Judging<'_> {
         waits
     }
 
-    /// A captive portal answers in place of every server: do others show foreign certificates too?
+    /// Decides whether other servers show foreign certificates too: a captive portal answers in
+    /// place of every server.
     fn decide_by_witnesses(&mut self, at: usize, since: Moment) -> Decision {
         let host = self.sites[at].config().host().to_owned();
         let mut hosts = vec![host];
@@ -277,15 +278,15 @@ impl Judging<'_> {
         }
     }
 
-    /// Starts a check out of turn; false when it cannot be checked now.
+    /// Starts a check out of turn, if none is under way. Returns false if it cannot be started now.
     fn start_check(&mut self, at: usize) -> bool {
         let (now, set) = (self.now.moment(), self.clock.is_set());
         let watched = &mut self.sites[at];
         watched.check_under_way() || self.schedule.start(now, set, watched, self.actions)
     }
 
-    /// A probe found a fault that leaves a connection: sites that failed by it before its end are
-    /// suppressed, before enough failures are together. `began` is when the probe did.
+    /// Suppresses sites that fail by a fault that the probe found and that leaves a connection,
+    /// before their tries are used up. `began`: when the probe began.
     pub fn suppress_failing(&mut self, report: ProbeResult, began: Moment) -> Vec<JudgeEvent> {
         let mut events = Vec::new();
         for at in self.sites.recount().failing.clone() {

@@ -1,21 +1,21 @@
-//! Many sites fail at once: the others are checked soon, so that one message can name all.
+//! Storms: if many sites fail at once, the others are checked soon, so that one message names all.
 
 use crate::monitor::judge::Judging;
 use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::Moment;
 use std::time::Duration;
 
-/// So many failing sites are a storm.
+/// Number of failing sites that make a storm.
 pub const STORM_SITES: usize = 5;
-/// The others are checked within this.
+/// Time within which the other sites are checked.
 const SPREAD: Duration = Duration::from_secs(20);
-/// That is enough for so long.
+/// Minimum time until other sites are brought forward again.
 const REPEAT_AFTER: Duration = Duration::from_secs(300);
-/// No more than this many are checked out of turn.
+/// Maximum number of sites that are checked out of turn.
 const MAX_BROUGHT_FORWARD: usize = 200;
 
 impl Judging<'_> {
-    /// A site has failed. When it is one of many, the others are checked soon.
+    /// Checks the other sites soon, if the site that failed is one of many.
     pub(super) fn bring_others_forward(&mut self) {
         let now = self.now.moment();
         let recently = |at: Moment| now.since(at) < REPEAT_AFTER;

@@ -1,17 +1,18 @@
-//! When jobs that report by themselves are looked at: has the report come that is due?
+//! When jobs that report by themselves are looked at, to see whether a report is overdue.
 //!
-//! A look costs nothing, and one too many does no harm: what a job's deadline is by then, it says itself.
+//! A look is cheap, and an extra one does no harm: the job itself knows its deadline.
 
 use crate::monitor::schedule::Scheduler;
 use crate::monitor::time::{Moment, Now};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// When each job is looked at next.
+/// The time of each job's next look.
 #[derive(Debug, Default)]
 pub struct Jobs {
     looks: BTreeSet<(Moment, usize)>,
     next: BTreeMap<usize, Moment>,
-    /// The wall clock minus the uptime, as last seen, while the wall clock was believed.
+    /// The wall clock minus the uptime, in seconds, at the last event; `None` if the wall clock was
+    /// not believed then.
     offset: Option<i64>,
 }
 
@@ -20,7 +21,7 @@ impl Jobs {
         (self.looks, self.next) = (BTreeSet::new(), BTreeMap::new());
     }
 
-    /// The job of this site is looked at then, if not before.
+    /// Schedules a look at a job at `then`, unless there is one before.
     pub fn look(&mut self, at: usize, then: Moment) {
         let next = self.next.entry(at).or_insert(then);
         if *next > then {
@@ -32,13 +33,13 @@ impl Jobs {
 }
 
 impl Scheduler {
-    /// When the next job is to be looked at.
+    /// Returns when the next job is to be looked at.
     pub fn next_job(&self) -> Option<Moment> {
         let first = self.jobs.looks.first().filter(|_| !self.stopping);
         first.map(|(then, _)| *then)
     }
 
-    /// The next of the jobs that are to be looked at by now.
+    /// Takes the next job whose look is due.
     pub fn take_job(&mut self, now: Moment) -> Option<usize> {
         let (_, at) = *self.jobs.looks.first().filter(|(then, _)| *then <= now)?;
         self.jobs.looks.pop_first();
@@ -46,8 +47,9 @@ impl Scheduler {
         Some(at)
     }
 
-    /// What the wall clock would show had it not been set, nor the machine slept, since this was last asked; to be
-    /// asked at every event. `None` where it was not believed then, or is not now.
+    /// Returns what the wall clock would show, in Unix seconds, without clock changes and sleep
+    /// since the last call. To be called at every event. `None` if the wall clock was not believed
+    /// then, or is not now.
     pub fn wall_before(&mut self, now: Now, clock_set: bool) -> Option<i64> {
         let uptime = i64::try_from(now.uptime.as_secs()).unwrap_or(i64::MAX);
         let offset = clock_set.then(|| now.wall.saturating_sub(uptime));

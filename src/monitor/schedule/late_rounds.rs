@@ -1,38 +1,39 @@
-//! Rounds that come late: turns of a site pass while its check waits for a permit or is under way. Counted, and
-//! told once, and once that it is over.
+//! Late rounds: turns of a site that pass while its check waits for a permit or is under way. They
+//! are counted. Their beginning and their end are notified once.
 //!
-//! | rounds are | for | what is told |
+//! | rounds are | for | notice |
 //! | --- | --- | --- |
-//! | late (a tenth of them) | a minute and ten late ones, without a slot that is not | "Rounds are late", unless that was told and no hour without has passed |
-//! | on time | 15 minutes | "Rounds are on time again", if it was told |
+//! | late (at least a tenth of them) | a minute with at least ten late ones, and no slot on time | "Rounds are late", unless it was sent before and less than an hour on time followed |
+//! | on time | 15 minutes | "Rounds are on time again", if "Rounds are late" was sent |
 //!
-//! Whether the machine, the permits or the site is too slow is all the same to it. Only turns of sites that run into
-//! their timeout are no late rounds: those wait in a queue of their own, and are down. Nor are those of a standstill.
+//! It makes no difference whether the machine, the permits or the site is too slow. Not counted as
+//! late are turns of sites that run into their timeout (they wait in a queue of their own, and are
+//! down) and turns in a standstill.
 
 use crate::monitor::event::Level;
 use crate::monitor::time::Moment;
 use crate::monitor::time::text::lasting;
 use std::time::Duration;
 
-/// Rounds are looked at in slots of at least this length…
+/// Minimum duration of a slot, in which rounds are counted…
 const SLOT: Duration = Duration::from_secs(10);
-/// … and so many rounds. A slot is late when of so many rounds one is.
+/// … and minimum number of its rounds. A slot is late if at least one of this many rounds is.
 const ONE_OF: u64 = 10;
-/// Slots in a row must be late for so long, with so many late rounds.
+/// Minimum duration of consecutive late slots before the notice, and their minimum of late rounds.
 const LATE_FOR: Duration = Duration::from_secs(60);
 const LEAST: u64 = 10;
-/// It is over when no slot was late for so long.
+/// Time without a late slot after which the end is notified.
 const OVER_AFTER: Duration = Duration::from_secs(15 * 60);
-/// It is told again only after no slot was late for so long.
+/// Time without a late slot after which lateness is notified again.
 const REPEAT_AFTER: Duration = Duration::from_secs(3600);
 
-/// Counts rounds, late ones and all that were due, since the start.
+/// Numbers of late rounds and of all rounds that were due, since the start.
 #[derive(Debug, Default)]
 pub struct Rounds {
     due: u64,
     late: u64,
     slot: Option<Slot>,
-    /// Slots that were late, one after the other, as one.
+    /// The current sequence of late slots, merged.
     row: Option<Slot>,
     /// Since when no slot has been late.
     on_time: Option<Moment>,
@@ -43,7 +44,7 @@ pub struct Rounds {
 enum Told {
     #[default]
     Nothing,
-    /// Late since.
+    /// Lateness was notified; it began at this moment.
     Late(Moment),
     Over,
 }
@@ -80,7 +81,7 @@ impl Slot {
 }
 
 impl Rounds {
-    /// A check ended that was due so long ago. What to tell, if anything.
+    /// Counts the rounds of a check that ended `took` after it was due. Returns the notice, if any.
     pub fn ended(
         &mut self,
         now: Moment,
@@ -92,7 +93,7 @@ impl Rounds {
         let due = late.saturating_add(1);
         self.due = self.due.saturating_add(due);
         self.late = self.late.saturating_add(late);
-        // The first one only begins a slot.
+        // The first check only begins a slot.
         let slot = self.slot.get_or_insert(Slot::new(now));
         if slot.began < now {
             slot.add(now, due, late);
@@ -104,17 +105,17 @@ impl Rounds {
         self.close(slot)
     }
 
-    /// We stood still: what is late by that says nothing.
+    /// Discards the current slots, because a standstill made their rounds late.
     pub fn stood_still(&mut self) {
         (self.slot, self.row) = (None, None);
     }
 
-    /// Late rounds, and all that were due.
+    /// Returns the number of late rounds, and of all that were due.
     pub fn counts(&self) -> (u64, u64) {
         (self.late, self.due)
     }
 
-    /// `1,240 checks/s wanted, 900 done`, as long as they are late.
+    /// Returns `1,240 checks/s wanted, 900 done` while rounds are late.
     pub fn figures(&self) -> Option<String> {
         let row = self.row.filter(Rounds::is_to_be_told)?;
         Some(figures(row.due, row.due - row.late, row.lasted()))
@@ -157,7 +158,7 @@ impl Rounds {
     }
 }
 
-/// By the second, the minute or the hour: the first by which ten and more are wanted.
+/// Formats rates per second, minute or hour, whichever is the first with at least ten wanted.
 fn figures(wanted: u64, done: u64, lasted: Duration) -> String {
     let millis = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX).max(1);
     let rate = |n: u64, seconds: u64| (n.saturating_mul(seconds * 1000) + millis / 2) / millis;
@@ -173,7 +174,7 @@ fn figures(wanted: u64, done: u64, lasted: Duration) -> String {
     )
 }
 
-/// `12,345`.
+/// Formats a number as `12,345`.
 pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
@@ -193,7 +194,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const MINUTE: u64 = 60;
 
-    /// One check ends every `every` ms.
+    /// Checks of which one ends every `every` ms.
     struct Checks {
         rounds: Rounds,
         clock: i64,
@@ -211,7 +212,8 @@ mod tests {
             }
         }
 
-        /// What is told in so many seconds in which each check ends `took` seconds after it was due.
+        /// Lets time pass in which each check ends `took` seconds after it was due; returns the
+        /// notices.
         fn pass(&mut self, seconds: u64, took: f64) -> Vec<String> {
             let until = self.clock + 1000 * seconds as i64;
             let mut told = Vec::new();
@@ -284,7 +286,7 @@ mod tests {
             assert_eq!(checks.pass(25, 0.0), Vec::<String>::new());
         }
         assert_eq!(checks.rounds.counts().0, 100 * 150 * 5);
-        // One check of many that took long.
+        // A single slow check among many.
         let mut checks = Checks::of(6_000, 60 * SECOND);
         checks.pass(3600, 0.0);
         assert_eq!(checks.pass(6, 300.0), Vec::<String>::new());

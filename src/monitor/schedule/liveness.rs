@@ -1,11 +1,11 @@
-//! Are we well? Checks that were started must end: it is not enough to be alive.
+//! Liveness: that the process runs isn't enough, checks that were started must also end.
 
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::Moment;
 use std::time::Duration;
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
-/// No check takes longer than its timeout by so much, unless something is stuck.
+/// Maximum time by which a check exceeds its timeout, unless something is stuck.
 const STUCK_AFTER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// When checks last started and ended.
@@ -14,7 +14,7 @@ pub struct Progress {
     heartbeat: bool,
     last: Moment,
     running: usize,
-    /// When the next heartbeat is due; `None` until something was checked.
+    /// When the next heartbeat is due; `None` until a check has ended.
     beat: Option<Moment>,
 }
 
@@ -45,7 +45,7 @@ impl Progress {
         self.beat.get_or_insert(now);
     }
 
-    /// Checks are ending, or none is under way.
+    /// Returns whether checks are ending, or none is under way.
     pub fn healthy(&self, now: Moment, sites: &[SiteState]) -> bool {
         if self.running == 0 {
             return true;
@@ -55,11 +55,11 @@ impl Progress {
     }
 
     pub fn next_beat(&self, now: Moment) -> Option<Moment> {
-        // One that is due and not given waits for the next check to end.
+        // An overdue heartbeat needs no timer: it waits for the next check to end.
         self.beat.filter(|at| self.heartbeat && *at > now)
     }
 
-    /// Whether to give a sign of life now.
+    /// Returns whether to send a heartbeat now.
     pub fn beat(&mut self, now: Moment, sites: &[SiteState]) -> bool {
         if !self.heartbeat || self.beat.is_none_or(|at| at > now) || !self.healthy(now, sites) {
             return false;

@@ -1,5 +1,5 @@
-//! Maintenance: in its windows a site is checked and recorded, but no alert is made of it. What is
-//! still wrong when a window ends has its alert then.
+//! Maintenance windows: in them a site is checked and recorded, but not alerted. What is still
+//! wrong at the end of a window is alerted then.
 
 use crate::monitor::event::{Actions, Level};
 use crate::monitor::schedule::Scheduler;
@@ -7,7 +7,7 @@ use crate::monitor::site::table::Sites;
 use crate::monitor::time::zone::Zone;
 use crate::monitor::time::{Moment, Now, hours};
 
-/// How long the sites' windows, as they were last looked up, hold.
+/// How long the sites' maintenance states, as they were last looked up, are valid.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Validity {
     /// Unix seconds.
@@ -25,7 +25,7 @@ impl Validity {
 }
 
 impl Scheduler {
-    /// Sees which sites are under maintenance now.
+    /// Updates which sites are under maintenance.
     pub fn refresh_maintenance(
         &mut self,
         now: Now,
@@ -40,7 +40,7 @@ impl Scheduler {
         let mut until: Option<i64> = None;
         for watched in sites.iter_mut() {
             let windows = &watched.config().maintenance;
-            // Without a clock it is not known, and what is not known hides no alert.
+            // While the wall clock is not believed, no window hides an alert.
             let ends = hours::ends(windows, from, zone).filter(|_| clock_set);
             let next = hours::next_change(windows, from, zone);
             until = until.into_iter().chain(next).min();
@@ -56,12 +56,12 @@ impl Scheduler {
         self.maintenance = Some(Validity { from, until, zone });
     }
 
-    /// The windows or the clock have changed: they are to be looked up again.
+    /// Makes the windows be looked up again, after a change of the windows or of the clock.
     pub fn forget_maintenance(&mut self) {
         self.maintenance = None;
     }
 
-    /// When a window next begins or ends; to be asked while the clock is believed.
+    /// Returns when a window next begins or ends. To be called only while the clock is believed.
     pub fn next_maintenance(&self, now: Now) -> Option<Moment> {
         Some(now.coming_moment(self.maintenance?.until?))
     }

@@ -1,7 +1,8 @@
-//! When each site is due: rounds spread over the interval, a missed turn skipped, never queued up.
+//! When each site is due: turns are spread over the interval; a missed turn is skipped, never
+//! queued.
 //!
 //! Turns that are due close together begin together, so that one wake-up of the process and of the
-//! kernel serves several checks. What waits for what:
+//! kernel serves several checks. Which turns wait:
 //!
 //! | turn | when it is due | test |
 //! | --- | --- | --- |
@@ -12,11 +13,11 @@
 //! | extra (a retry, one that was brought forward) | begins, and so do those that wait | `a_retry_is_not_held_back_and_takes_along_what_waits` |
 //! | any, later than it may be (a standstill) | a regular one is skipped, an extra one spread anew | `a_stall_of_ten_minutes_makes_no_burst` |
 //!
-//! Handshakes that begin together keep the processor from one another, and the response times that are
-//! measured grow by more than what a wake-up costs is worth. Other checks take little of it.
+//! Handshakes that begin together compete for the processor, and that adds more to the measured
+//! response times than a saved wake-up is worth. Other checks need little processor time.
 //!
-//! The next turn is counted from the site's place in the round and not from when a check began: so
-//! the spread stays as it is.
+//! The next turn is computed from the site's place in the round, not from the time when a check
+//! began, so that turns stay spread.
 
 pub(crate) mod jobs;
 pub(crate) mod late_rounds;
@@ -37,21 +38,23 @@ use std::time::Duration;
 /// The first check of a site comes within this, or within its interval if that is shorter.
 const FIRST_ROUND: Duration = Duration::from_secs(60);
 
-/// A regular turn waits for others for its interval divided by this, and no longer than one of a
-/// minute would.
+/// A regular turn waits for others for at most its interval divided by this. An interval of more
+/// than a minute counts as a minute.
 const WINDOWS: u32 = 50;
 
-/// More than so many gain little by beginning together, and wait for each other's answers.
+/// Maximum number of checks that begin together: more would gain little, and delay each other.
 const TOGETHER: usize = 10;
 
-/// A check that counted for nothing is made again no sooner than this.
+/// Minimum delay before a check that counted for nothing is repeated.
 const RECHECK_DELAY: Duration = Duration::from_secs(5);
 
-/// A turn that is later than this (a suspended machine, a stopped process) is left out instead of
-/// being made up for: else all sites would be checked in one burst.
+/// Maximum delay of a turn; half the interval, if that is shorter. A later one (a suspended
+/// machine, a stopped process) is moved, because making up for all would check all sites in one
+/// burst.
 const STALL: Duration = Duration::from_secs(5);
 
-/// Due times of all sites that are neither paused nor being checked, and what became of them.
+/// Due times of all sites that are neither paused nor being checked, and the progress of the
+/// checks.
 #[derive(Debug)]
 pub struct Scheduler {
     slots: BySite<Slot>,
@@ -59,9 +62,9 @@ pub struct Scheduler {
     due: BTreeSet<(Moment, usize)>,
     jobs: Jobs,
     jitter: Jitter,
-    /// So many checks may begin together for having waited.
+    /// Number of checks that may begin together after waiting.
     together: usize,
-    /// `None`: the windows of maintenance are to be looked up.
+    /// `None` if the maintenance windows are to be looked up.
     maintenance: Option<Validity>,
     progress: Progress,
     rounds: Rounds,
@@ -72,13 +75,13 @@ pub struct Scheduler {
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// Every regular turn is a whole number of intervals after this: the site keeps its place in the round.
+    /// The site's place in the round: every regular turn is a whole number of intervals after this.
     phase: Moment,
-    /// Zero until it has its first turn.
+    /// Zero before the site's first turn.
     interval: Duration,
-    /// Its check makes a TLS handshake.
+    /// Whether its checks make a TLS handshake.
     handshake: bool,
-    /// It is not checked, but reports: its turns are in [`Jobs`].
+    /// Whether the site reports and is never checked: then its turns are in [`Jobs`].
     reports: bool,
     due: Option<Due>,
 }
@@ -97,14 +100,14 @@ enum Turn {
 }
 
 impl Scheduler {
-    /// `seed` makes the jitter; `permits`: as many checks can be under way.
+    /// `seed` is that of the jitter; `permits` is the maximum number of checks under way.
     pub fn new(seed: u64, heartbeat: bool, permits: usize, now: Moment) -> Scheduler {
         Scheduler {
             slots: BySite::default(),
             due: BTreeSet::new(),
             jobs: Jobs::default(),
             jitter: Jitter::new(seed),
-            // The other half is for what cannot wait.
+            // The other half is for checks that cannot wait.
             together: (permits / 2).clamp(1, TOGETHER),
             maintenance: None,
             progress: Progress::new(heartbeat, now),
@@ -118,7 +121,7 @@ impl Scheduler {
         self.progress.reload(heartbeat);
     }
 
-    /// No check is started any more; what is under way may still report.
+    /// Starts no more checks; those that are under way may still end.
     pub fn stop(&mut self) {
         self.stopping = true;
     }
@@ -131,7 +134,7 @@ impl Scheduler {
         &mut self.jitter
     }
 
-    /// Starts the checks that are due. `clock_set`: the wall clock is believed.
+    /// Starts the checks that are due. `clock_set`: whether the wall clock is believed.
     pub fn on_timeout(
         &mut self,
         now: Moment,
@@ -149,7 +152,7 @@ impl Scheduler {
         }
     }
 
-    /// Starts a check, unless it cannot be made now.
+    /// Starts a check, unless it cannot be made now. Returns whether it was started.
     pub fn start(
         &mut self,
         now: Moment,
@@ -181,48 +184,48 @@ impl Scheduler {
         true
     }
 
-    /// A check has ended, of a site that may be gone by now.
+    /// Notes the end of a check, even if its site has been removed.
     pub fn check_ended(&mut self, now: Moment) {
         self.progress.ended(now);
     }
 
-    /// The check of a site has ended: what to tell of late rounds, if anything.
+    /// Notes the end of a site's round. Returns the notice about late rounds, if any.
     pub fn round_ended(&mut self, now: Moment, watched: &SiteState) -> Option<(Level, String)> {
         let took = now.since(watched.check_began());
         self.rounds.ended(now, watched.config().interval, took)
     }
 
-    /// Late rounds, and all that were due.
+    /// Returns the number of late rounds, and of all that were due.
     pub fn round_counts(&self) -> (u64, u64) {
         self.rounds.counts()
     }
 
-    /// How many checks are wanted and done, while rounds are late.
+    /// Returns how many checks are wanted and done, while rounds are late.
     pub fn late_figures(&self) -> Option<String> {
         self.rounds.figures()
     }
 
-    /// The machine or the process stood still until now.
+    /// Notes that the machine or the process stood still until now.
     pub fn on_stall(&mut self) {
         self.rounds.stood_still();
     }
 
-    /// Checks that were started are ending.
+    /// Returns whether checks that were started are ending.
     pub fn healthy(&self, now: Moment, sites: &Sites) -> bool {
         self.progress.healthy(now, sites)
     }
 
-    /// When the next heartbeat is due.
+    /// Returns when the next heartbeat is due.
     pub fn next_beat(&self, now: Moment) -> Option<Moment> {
         self.progress.next_beat(now)
     }
 
-    /// Whether to give a sign of life now.
+    /// Returns whether to send a heartbeat now.
     pub fn beat(&mut self, now: Moment, sites: &Sites) -> bool {
         self.progress.beat(now, sites)
     }
 
-    /// There is a new configuration: sites that go on keep their turns, others have none.
+    /// Follows a new configuration: sites that remain keep their turns, others have none.
     pub fn follow(&mut self, origins: &Origins) {
         self.slots.follow(origins);
         let slots = self.slots.iter().enumerate();
@@ -233,17 +236,17 @@ impl Scheduler {
         self.jobs.clear();
     }
 
-    /// Spreads first checks over the first round: each of `count` sites gets its own share.
+    /// Schedules the first turn of a site in its share of the first round, one of `count`.
     pub fn first(&mut self, at: usize, interval: Duration, now: Moment, count: usize) {
         let window = interval.min(FIRST_ROUND).as_millis() as f64;
-        // The first site goes at once, so that a newcomer sees something happen.
+        // The first site is checked at once, so that a new user sees something happen.
         let place = if at == 0 {
             0.0
         } else {
             at as f64 + 0.5 * self.jitter.fraction()
         };
         let offset = Duration::from_millis((window * place / count.max(1) as f64) as u64);
-        // Over a longer interval the phases are spread as widely as that allows.
+        // The phases of longer intervals are spread over the whole interval.
         let phase = if interval > FIRST_ROUND {
             now + interval.mul_f64(place / count.max(1) as f64)
         } else {
@@ -254,12 +257,12 @@ impl Scheduler {
         self.set(at, now + offset, Turn::First);
     }
 
-    /// Whether checks of the site make a TLS handshake.
+    /// Sets whether checks of the site make a TLS handshake.
     pub fn set_handshake(&mut self, at: usize, handshake: bool) {
         self.slots[at].handshake = handshake;
     }
 
-    /// Whether the site reports by itself, and is never checked.
+    /// Sets whether the site reports by itself, and is never checked.
     pub fn set_reports(&mut self, at: usize, reports: bool) {
         if self.slots[at].reports != reports {
             self.clear(at);
@@ -267,14 +270,14 @@ impl Scheduler {
         }
     }
 
-    /// The next regular turn after `now`.
+    /// Schedules the next regular turn after `now`.
     pub fn next_turn(&mut self, at: usize, now: Moment) {
         let turn = self.slots[at].turn_after(now);
         self.set(at, turn, Turn::Regular);
     }
 
-    /// An extra turn after a check that counted for nothing: its reason is not long in going, as a rule,
-    /// and the next turn may be in an hour.
+    /// Schedules an extra turn after a check that counted for nothing: the reason is usually short,
+    /// and the next regular turn may be an hour away.
     pub fn check_soon(&mut self, now: Moment, watched: &SiteState) {
         let again = watched
             .config()
@@ -284,12 +287,12 @@ impl Scheduler {
         self.at(watched.place(), now + again);
     }
 
-    /// An extra turn: a retry.
+    /// Schedules an extra turn, such as a retry.
     pub fn at(&mut self, at: usize, turn: Moment) {
         self.set(at, turn, Turn::Extra);
     }
 
-    /// Brings the turns of these sites forward, spread over `window`; one that is due before stays.
+    /// Brings the turns of these sites forward, spread over `window`; earlier turns stay.
     pub fn bring_forward(&mut self, places: &[usize], now: Moment, window: Duration) {
         self.brought_forward = Some(now);
         for (index, &at) in places.iter().enumerate() {
@@ -300,20 +303,21 @@ impl Scheduler {
         }
     }
 
-    /// When turns were last brought forward.
+    /// Returns when turns were last brought forward.
     pub fn brought_forward(&self) -> Option<Moment> {
         self.brought_forward
     }
 
-    /// An extra turn for site `index` of `count`, spread over the first round or its interval.
+    /// Schedules an extra turn of site `index` of `count`, spread over the first round or its
+    /// interval.
     fn check_in_share(&mut self, at: usize, now: Moment, (index, count): (usize, usize)) {
         let window = self.slots[at].interval.min(FIRST_ROUND);
         let share = index as f64 / count.max(1) as f64;
         self.set(at, now + window.mul_f64(share), Turn::Extra);
     }
 
-    /// The clock is set: sites that could not be checked without it get extra turns, one after the
-    /// other.
+    /// Schedules extra turns, one after the other, for the sites that could not be checked before
+    /// the clock was set.
     pub fn check_https_soon(&mut self, now: Moment, sites: &Sites) {
         let waiting =
             |w: &&SiteState| w.config().needs_clock() && !w.check_under_way() && !w.is_paused();
@@ -324,20 +328,20 @@ impl Scheduler {
         }
     }
 
-    /// The site is being checked or paused: no turn.
+    /// Removes the turn of a site that is being checked or paused.
     pub fn clear(&mut self, at: usize) {
         if let Some(due) = self.slots[at].due.take() {
             self.due.remove(&(due.at, at));
         }
     }
 
-    /// Zero for a site that has not had its first turn.
+    /// Returns the interval of a site; zero before its first turn.
     pub fn interval(&self, at: usize) -> Duration {
         self.slots[at].interval
     }
 
-    /// When the next check begins, or several do: with the last that is due before one of them may
-    /// wait no longer.
+    /// Returns when the next check begins, or the next group of checks: with the last turn that is
+    /// due before one of them may wait no longer.
     pub fn next_timeout(&self) -> Option<Moment> {
         if self.stopping {
             return None;
@@ -359,8 +363,9 @@ impl Scheduler {
         self.slots[at].due.map(|due| due.at)
     }
 
-    /// Takes the next site that was due at `end` or before. Turns lost to a stall are moved to the
-    /// site's next regular one; a retry lost to it is spread over its delay.
+    /// Takes the next site that was due at `end` or before. A turn that a stall delayed too long is
+    /// moved: an extra one to a random time within the first round or its interval, another one to
+    /// the site's next regular turn.
     fn pop(&mut self, end: Moment, now: Moment) -> Option<usize> {
         loop {
             let (due, at) = *self.due.first().filter(|(due, _)| *due <= end)?;
@@ -379,7 +384,7 @@ impl Scheduler {
                     .min(FIRST_ROUND)
                     .mul_f64(self.jitter.fraction())
             };
-            // Strictly later than now, or this loop would not end.
+            // Later than `now`, or this loop would not end.
             self.set(at, again.max(Moment(now.0 + 1)), turn);
         }
     }
@@ -401,7 +406,7 @@ impl Slot {
         self.due.map_or(Turn::Extra, |due| due.turn)
     }
 
-    /// How long its turn may wait for others.
+    /// Returns how long the turn may wait for others.
     fn window(&self) -> Duration {
         match self.turn() {
             Turn::Regular => self.interval.min(FIRST_ROUND) / WINDOWS,
@@ -425,7 +430,7 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// Each turn alone.
+    /// Creates a schedule in which each turn begins alone.
     fn filled(count: usize, interval: Duration) -> Scheduler {
         filled_for(count, interval, 1)
     }
@@ -439,7 +444,7 @@ mod tests {
         schedule
     }
 
-    /// Runs the schedule with instant checks; the times of all turns.
+    /// Runs the schedule with checks that end at once; returns the times and places of all turns.
     fn run(schedule: &mut Scheduler, until: i64) -> Vec<(i64, usize)> {
         let mut turns = Vec::new();
         while let Some(at) = schedule.next_timeout().filter(|m| m.0 <= until) {
@@ -454,7 +459,8 @@ mod tests {
         turns
     }
 
-    /// Sites with an interval of a minute whose regular turns come then, in ms.
+    /// Creates a schedule of sites with an interval of a minute and regular turns at these times,
+    /// in ms.
     fn with_turns(turns: &[i64], permits: usize) -> Scheduler {
         let mut schedule = filled_for(turns.len(), MINUTE, permits);
         for (at, turn) in turns.iter().enumerate() {
@@ -463,7 +469,7 @@ mod tests {
         schedule
     }
 
-    /// What begins until then, without turns that follow.
+    /// Returns what begins until `until`, without the turns of the next round.
     fn begun(schedule: &mut Scheduler, until: i64) -> Vec<(i64, usize)> {
         run(schedule, until)
             .into_iter()

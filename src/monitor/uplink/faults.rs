@@ -1,4 +1,5 @@
-//! Faults of the uplink begin and end: which sites are not judged meanwhile, which failures are excused.
+//! Faults of the uplink: which sites are not judged while they last, and which failures they
+//! excuse.
 
 use crate::monitor::event::{Action, Actions, Level};
 use crate::monitor::site::network::is_lan;
@@ -12,12 +13,12 @@ use crate::monitor::uplink::{Period, ProbeResult, SAME_FAULT_WITHIN, Uplink};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// A fault shorter than this is not worth a message.
+/// Minimum duration of a fault that is notified.
 const SHORTEST_NOTIFIED: Duration = Duration::from_secs(30);
 
 const WRONG_TARGETS: &str = "Sites elsewhere answer, but none of the `uplink` targets does: is `uplink` in sitemon.conf right, or a firewall or proxy in the way? Until one of them answers only sites on this network are judged.";
 
-/// What has become of the uplink.
+/// A change of the uplink.
 #[derive(Debug)]
 pub enum UplinkEvent {
     /// No connection at all.
@@ -28,14 +29,14 @@ pub enum UplinkEvent {
         /// The sites that were not judged since then.
         unjudged: Vec<usize>,
         period: Period,
-        /// The period goes on that was notified last.
+        /// Whether the period continues the one that was notified last.
         goes_on: bool,
     },
-    /// To be notified at `due`, if it goes on.
+    /// To be notified at `due`, if the fault still exists then.
     FaultBegan { fault: UplinkFault, due: Moment },
-    /// `notice` for the chats that had a notice of its beginning.
+    /// `notice` is for the chats that were sent the notice of its beginning.
     FaultEnded { fault: UplinkFault, notice: String },
-    /// Sites elsewhere contradict the targets.
+    /// Sites elsewhere answer, but no target does.
     Contradicted { notice: &'static str },
 }
 
@@ -47,7 +48,8 @@ impl Uplink {
         }
     }
 
-    /// A probe has ended: when it began, if anything follows from it.
+    /// Takes the result of a probe. Returns when the probe began and what has changed, or `None` if
+    /// the result says nothing.
     pub fn on_probe_result(
         &mut self,
         now: Now,
@@ -57,7 +59,8 @@ impl Uplink {
         actions: &mut Actions,
     ) -> Option<(Moment, Vec<UplinkEvent>)> {
         if !self.has_targets {
-            // It was under way when `uplink` was emptied. Nothing would be probed again.
+            // The probe was under way when `uplink` was emptied. No later probe could end its
+            // faults.
             return None;
         }
         let answered = self.answered;
@@ -76,7 +79,7 @@ impl Uplink {
         Some((began, events))
     }
 
-    /// Faults that this probe found to be over.
+    /// Ends the faults that the probe found to be over.
     pub fn end_faults(
         &mut self,
         now: Now,
@@ -93,7 +96,8 @@ impl Uplink {
         self.faults_end(now, over.map(|(fault, _)| fault).collect(), sites, actions)
     }
 
-    /// It began with the first failure after the last answer from elsewhere.
+    /// Suppresses the sites elsewhere. The fault is dated to their first failure, or to the last
+    /// answer if that is later.
     fn go_offline(
         &mut self,
         now: Moment,
@@ -146,9 +150,9 @@ impl Uplink {
         })
     }
 
-    /// A fault that leaves a connection. It is notified at once when it would have made a site down
-    /// (`sure`), else when it has lasted for a moment; one that was just over, when it has lasted for
-    /// as long as it is the same one.
+    /// Begins a fault that leaves a connection. It is notified at once if it would have taken a
+    /// site down (`sure`), otherwise after [`SHORTEST_NOTIFIED`]. One that was just over is
+    /// notified only if it lasts for [`SAME_FAULT_WITHIN`].
     pub fn fault_begins(
         &mut self,
         now: Now,
@@ -195,7 +199,7 @@ impl Uplink {
         events
     }
 
-    /// A configuration that has no targets: what was known by them is over.
+    /// Sets whether there are targets. Without targets, the faults that they found are over.
     pub fn set_targets(
         &mut self,
         now: Now,
@@ -216,8 +220,8 @@ impl Uplink {
         online
     }
 
-    /// Whether what the last check of the site found, a failure of `kind` at `address`, is to be judged
-    /// now; a site that its fault no longer explains is judged again.
+    /// Returns whether the last check of the site, which failed by `kind` or succeeded at
+    /// `address`, is to be judged now. Begins and ends the suppression of the site accordingly.
     pub fn judgeable(
         &mut self,
         now: Moment,
@@ -236,7 +240,7 @@ impl Uplink {
                     watched.suppress(Suppression::Offline(UplinkFault::Proxy), now);
                     return false;
                 }
-                // A fault that is known already is no site's either.
+                // A fault that is already known is not the site's fault either.
                 let known = kind.and_then(partial_fault).filter(|f| self.has_fault(*f));
                 let v4 = address.is_some_and(|a| a.is_ipv4());
                 let known = known.filter(|f| !v4 || *f != UplinkFault::NoIpv6);
@@ -251,7 +255,7 @@ impl Uplink {
             }
             Some(Suppression::Unreachable) => return false,
             Some(Suppression::Offline(fault)) => {
-                // What is behind a proxy is not on this network for us.
+                // A site behind a proxy does not count as one on this network.
                 let lan = lan && fault != UplinkFault::Proxy;
                 let out = lan
                     || match fault {
@@ -268,7 +272,7 @@ impl Uplink {
                     };
                 if !out {
                     if kind.is_none() {
-                        // Something answers: the uplink may be back.
+                        // An answer: the uplink may be back.
                         self.request_probe(false);
                     }
                     return false;
@@ -279,7 +283,7 @@ impl Uplink {
         true
     }
 
-    /// What a check tells about the uplink, whatever it tells about the site.
+    /// Notes what a check tells about the uplink, whatever it tells about the site.
     pub fn on_outcome(
         &mut self,
         now: Now,
@@ -294,7 +298,7 @@ impl Uplink {
         let mut began = None;
         if outcome.failure_kind() == Some(FailureKind::Proxy) {
             began = self.fault_begins(now, UplinkFault::Proxy, moment, false, actions);
-            // It may be our own connection that is gone.
+            // It may be our own connection that is down.
             self.request_probe(false);
         } else if sites[at].suppression() == behind {
             let mut others = sites.iter().enumerate().filter(|(i, _)| *i != at);
@@ -310,7 +314,8 @@ impl Uplink {
         let answered = elsewhere.is_some() && kind.is_none();
         self.on_evidence(moment, resolved, answered);
         if self.has_fault(UplinkFault::Dns) && named {
-            // A name on this network says little of others, but there may be none.
+            // The name of a site on this network says little about other names, but there may be no
+            // others.
             let unresolved = Some(Suppression::Offline(UplinkFault::Dns));
             let mut others = sites.iter().enumerate().filter(|(i, _)| *i != at);
             let alone = outcome.address.is_some()
@@ -330,8 +335,8 @@ impl Uplink {
         began.into_iter().chain(ended).collect()
     }
 
-    /// A failure that is not yet enough requests a probe already: an uplink that comes back just before
-    /// the last one must not make it the site's fault.
+    /// Requests a probe even before the failures are enough: if the uplink returned just before the
+    /// last one, the site would be blamed.
     pub fn on_failure(&mut self, now: Moment, watched: &SiteState, kind: FailureKind) {
         if watched.bypasses_uplink() {
             return;
@@ -345,7 +350,8 @@ impl Uplink {
         }
     }
 
-    /// The check began while there was a fault that explains its failure: it counts for nothing.
+    /// Returns whether the check began during a fault that explains its failure, which then counts
+    /// for nothing.
     pub fn excuses(&self, watched: &SiteState, kind: FailureKind) -> bool {
         let of = |fault| self.explains(fault, watched.check_began());
         if watched.bypasses_uplink() {
@@ -362,14 +368,15 @@ impl Uplink {
             }
     }
 
-    /// A probe that ended after the check began found why it failed, though all may be well by now.
+    /// Returns whether a probe that ended after the check began found why it failed, even if that
+    /// is over.
     pub fn found_since(&self, watched: &SiteState, pending_down: &PendingDown) -> bool {
         let seen = |fault| self.explains(fault, pending_down.began);
         !watched.bypasses_uplink() && partial_fault(pending_down.kind).is_some_and(seen)
     }
 }
 
-/// The fault of an uplink that is not dead, by what it does to a check.
+/// Returns the fault that explains such a failure although there is a connection.
 fn partial_fault(kind: FailureKind) -> Option<UplinkFault> {
     match kind {
         FailureKind::Dns => Some(UplinkFault::Dns),

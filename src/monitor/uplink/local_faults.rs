@@ -1,5 +1,5 @@
-//! What this machine itself lacks for a check (docs/operation.md): the check counts for nothing. It is logged
-//! when it begins and when it is over, notified once, and again only after it was fine.
+//! Local faults: what this machine lacks to make a check (docs/operation.md). Such a check counts
+//! for nothing. The beginning and the end of a fault are logged, and each fault is notified once.
 
 use crate::monitor::event::{Actions, Level};
 use crate::monitor::site::outcome::LocalFault;
@@ -8,23 +8,24 @@ use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Uplink;
 use std::time::Duration;
 
-/// A lack that is seen again within this of the last time has gone on.
+/// A fault that is seen again within this time has gone on.
 const SAME_WITHIN: Duration = Duration::from_secs(15 * 60);
-/// A machine without an address is not notified before this: it starts, or an interface comes back.
+/// Minimum time without an address before that is notified: the machine may be starting, or an
+/// interface coming back.
 const NO_ADDRESS_DELAY: Duration = Duration::from_secs(2 * 60);
 
-/// A lack that goes on.
+/// A local fault that goes on.
 #[derive(Debug)]
 struct OngoingFault {
     local_fault: LocalFault,
     since: Moment,
     last: Moment,
-    /// The site that met it first, and when, since that one's last check that was made.
+    /// The first site that met the fault and has made no check since, and when it met it.
     row: Option<(String, Moment)>,
     notified: bool,
 }
 
-/// All that goes on, and the checks that came to nothing by it.
+/// All local faults that go on, and the number of checks that they excused.
 #[derive(Debug, Default)]
 pub(super) struct LocalFaults {
     excused: u64,
@@ -32,12 +33,13 @@ pub(super) struct LocalFaults {
 }
 
 impl Uplink {
-    /// Checks that failed for want of something on this machine, since the start.
+    /// Returns the number of checks that failed by a local fault, since the start.
     pub fn excused_checks(&self) -> u64 {
         self.local.excused
     }
 
-    /// A check of a site failed for want of something: the notice for the chats, once; none while they want `quiet`.
+    /// Notes that a check failed by a local fault. Returns the notice for the chats, once per
+    /// fault; none while `quiet`.
     pub fn on_local_fault(
         &mut self,
         now: Now,
@@ -77,7 +79,7 @@ impl Uplink {
         ))
     }
 
-    /// A check of a site was made: what has not been lacking for long enough is over.
+    /// Notes that a check of a site was made. Ends the faults that were not seen for long enough.
     pub fn on_check(&mut self, now: Moment, site: &str, actions: &mut Actions) {
         for ongoing in &mut self.local.ongoing {
             ongoing.row.take_if(|(first, _)| first == site);

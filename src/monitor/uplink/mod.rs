@@ -1,8 +1,8 @@
-//! The uplink: is it the site that is gone, or our own connection?
+//! The uplink: tells failures of sites from failures of our own connection.
 //!
-//! A failure of a site elsewhere counts against it only when the uplink was seen to be up *after*
-//! the failure. So a probe is requested by the first failure already, is shared by all requests
-//! within [`PROBE_INTERVAL`], and is repeated while there is a fault.
+//! A failure of a site elsewhere counts against it only if the uplink was seen to be up *after* the
+//! failure. So the first failure already requests a probe. All requests within [`PROBE_INTERVAL`]
+//! share a probe, which is repeated while there is a fault.
 //!
 //! | state | event | what follows | test |
 //! | --- | --- | --- | --- |
@@ -38,41 +38,44 @@ use crate::monitor::uplink::route::Route;
 use crate::monitor::uplink::routes::{Connection, Routes};
 use std::time::Duration;
 
-/// Probes begin at least this far apart: requests in between share the next one.
+/// Minimum time from the beginning of one probe to the next; requests in between share the next
+/// one.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
-/// While there is a fault the uplink is probed this often.
+/// Interval of probes while there is a fault.
 const FAULT_PROBE_INTERVAL: Duration = Duration::from_secs(10);
-/// For the sake of sites that are down already it is probed no more often than this.
+/// Minimum time between probes for the sake of sites that are already down.
 const DOWN_PROBE_INTERVAL: Duration = Duration::from_secs(60);
-/// A probe without a result is given up after this.
+/// Time after which a probe without a result is given up.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
-/// A fault that is back within this of its end is the same one.
+/// A fault that returns within this time after its end is the same one.
 const SAME_FAULT_WITHIN: Duration = Duration::from_secs(15 * 60);
-/// So many probes that sites contradict are no accident.
+/// Number of probes contradicted by sites after which the targets count as wrong.
 const CONTRADICTIONS: u32 = 3;
 
-/// What a probe found.
+/// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
-    /// One of the `uplink` targets took a connection.
+    /// Whether one of the `uplink` targets accepted a connection.
     pub up: bool,
-    /// IPv6 works; `None` when that is not known (no IPv6 target, but a route).
+    /// Whether IPv6 works; `None` if that is unknown (no IPv6 target, but a route).
     pub ipv6: Option<bool>,
-    /// The name of the Telegram server resolved; `None` when not asked, or there is none to ask.
+    /// Whether the name of the Telegram server resolved; `None` if none was looked up.
     pub names: Option<bool>,
-    /// The Telegram server showed its own certificate; `None` when not asked or it did not answer.
+    /// Whether the Telegram server showed its own certificate; `None` if it was not asked, did not
+    /// answer, or its certificate is invalid for another reason.
     pub trusted: Option<bool>,
 }
 
 impl UplinkFault {
-    /// Those that only probes of the targets show.
+    /// Faults that only probes of the targets find.
     pub const PROBED: [UplinkFault; 3] = [
         UplinkFault::NoConnection,
         UplinkFault::CaptivePortal,
         UplinkFault::NoIpv6,
     ];
 
-    /// The notice when it begins; `None` for no connection at all, as no chat can be reached then.
+    /// Returns the notice of its beginning; `None` for no connection at all, as no chat can be
+    /// reached then.
     pub fn begin_notice(self) -> Option<&'static str> {
         match self {
             UplinkFault::NoConnection => None,
@@ -91,7 +94,7 @@ impl UplinkFault {
         }
     }
 
-    /// The notice when it is over.
+    /// Returns the notice of its end.
     pub fn end_notice(self) -> Option<&'static str> {
         match self {
             UplinkFault::NoConnection => None,
@@ -103,30 +106,30 @@ impl UplinkFault {
     }
 }
 
-/// What is known of the uplink.
+/// State of the uplink.
 #[derive(Debug, Default)]
 pub struct Uplink {
-    /// There are targets to ask.
+    /// Whether there are targets to probe.
     has_targets: bool,
     under_way: Option<Probe>,
     last: Option<(Probe, ProbeResult)>,
-    /// When the last probe began, whatever came of it.
+    /// When the last probe began, whatever its result.
     begun: Option<Moment>,
-    /// A probe is requested, and whether of the way to Telegram too.
+    /// Whether a deep probe is requested (of the way to Telegram too); `None` if no probe is.
     requested: Option<bool>,
     faults: Vec<(UplinkFault, Moment)>,
-    /// Until when each fault was last known to be there: what began before that says nothing.
+    /// When each fault was last known to exist: checks that began before that say nothing.
     last_known: [Option<Moment>; 5],
-    /// When each fault was last over: one that comes back at once is not notified again.
+    /// When each fault last ended: one that returns soon is not notified again.
     over: [Option<Moment>; 5],
-    /// When a name last resolved that is not loopback's.
+    /// When a name other than loopback's last resolved.
     resolved: Option<Moment>,
-    /// When something elsewhere last answered.
+    /// When a host outside this network last answered.
     answered: Option<Moment>,
     period: Option<(Period, Moment)>,
-    /// Probes in a row that found no target while sites elsewhere answered.
+    /// Number of consecutive probes that reached no target while sites elsewhere answered.
     contradicted: u32,
-    /// When the machine last stood still.
+    /// When the machine last woke from a standstill.
     woke: Option<Moment>,
     local: LocalFaults,
     routes: Routes,
@@ -148,33 +151,34 @@ impl Uplink {
         }
     }
 
-    /// Ways to Telegram, in the order in which they are tried.
+    /// Sets the ways to Telegram, in the order in which they are tried.
     pub fn set_routes(&mut self, routes: Vec<Route>, now: Moment) {
         self.routes.set(routes, now);
     }
 
-    /// The route of an earlier run, by its name.
+    /// Restores the route of an earlier run, by its name.
     pub fn restore_route(&mut self, name: &str, now: Moment) {
         self.routes.restore(name, now);
     }
 
-    /// What [`Uplink::restore_route`] is to know.
+    /// Returns the name for [`Uplink::restore_route`].
     pub fn remembered_route(&self) -> Option<String> {
         self.routes.remembered()
     }
 
-    /// A request to Telegram by `route` has ended; `cause`: why it failed. What to notify chats of.
+    /// Notes the end of a request to Telegram by `route`; `cause`: why it failed. Returns the
+    /// notice for the chats, if any.
     pub fn on_request(&mut self, now: Now, route: &Route, cause: Option<String>) -> Option<String> {
         let failed = cause.is_some();
         let news = self.routes.on_request(now, route, cause);
         if failed && self.routes.fails() && !self.has_fault(UplinkFault::NoConnection) {
-            // Before the route is left the uplink must be known to be up.
+            // The route is left only if the uplink is known to be up.
             self.request_probe(false);
         }
         news
     }
 
-    /// The trial of a route has ended. Whether another is used now.
+    /// Notes the end of a route's trial. Returns whether another route is used now.
     pub fn on_trial(
         &mut self,
         now: Now,
@@ -185,12 +189,13 @@ impl Uplink {
         self.routes.on_trial(now, route, cause, actions)
     }
 
-    /// When [`Uplink::on_route_timeout`] has something to do, but for what a probe brings.
+    /// Returns when [`Uplink::on_route_timeout`] is due, unless a probe makes it due before.
     pub fn next_route(&self, now: Moment) -> Option<Moment> {
         self.routes.next_timeout(now, self.is_down())
     }
 
-    /// Sees to the way to Telegram. Whether another is used now.
+    /// Changes the route to Telegram, or tries others, if due. Returns whether another one is used
+    /// now.
     pub fn on_route_timeout(&mut self, now: Now, actions: &mut Actions) -> bool {
         let failing = self.routes.failing_since(now.moment());
         let connection = if !self.has_targets {
@@ -208,25 +213,25 @@ impl Uplink {
         self.routes.on_timeout(now, connection, actions)
     }
 
-    /// No target answers, and no site elsewhere contradicts that.
+    /// Returns whether no target answers and no site elsewhere contradicts that.
     fn is_down(&self) -> bool {
         self.has_fault(UplinkFault::NoConnection) && self.contradicted < CONTRADICTIONS
     }
 
-    /// Since when our own connection is gone.
+    /// Returns since when there has been no connection.
     pub fn offline_since(&self) -> Option<Moment> {
         let mut faults = self.faults.iter().filter(|_| self.is_down());
         let gone = faults.find(|(fault, _)| *fault == UplinkFault::NoConnection);
         gone.map(|(_, since)| *since)
     }
 
-    /// There are targets to ask.
+    /// Returns whether there are targets to probe.
     pub fn has_targets(&self) -> bool {
         self.has_targets
     }
 
-    /// What the last probe says about a failure at `failed`; `None` when none has begun since. Then
-    /// one is asked for.
+    /// Returns the result of the last probe if it began after `failed`. Otherwise requests a probe
+    /// and returns `None`.
     pub fn result_since(&mut self, failed: Moment, deep: bool) -> Option<ProbeResult> {
         let serves = |probe: Probe| probe.began >= failed && (probe.deep || !deep);
         match self.last {
@@ -241,15 +246,15 @@ impl Uplink {
         }
     }
 
-    /// A probe is requested; `deep`: of the way to Telegram too.
+    /// Requests a probe; `deep`: of the way to Telegram too.
     pub fn request_probe(&mut self, deep: bool) {
         if self.has_targets {
             self.requested = Some(self.requested.unwrap_or(false) || deep);
         }
     }
 
-    /// A site that is down fails again. When all are down nothing else would find that the
-    /// uplink is gone too.
+    /// Requests a probe if the last one is long ago, because a site that is down fails again. When
+    /// all sites are down, nothing else would find that the uplink is down too.
     pub fn request_probe_rarely(&mut self, now: Moment) {
         if self
             .begun
@@ -259,7 +264,7 @@ impl Uplink {
         }
     }
 
-    /// When the next probe is to begin.
+    /// Returns when the next probe is to begin.
     pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
         if !self.has_targets {
             return None;
@@ -273,7 +278,7 @@ impl Uplink {
             false => PROBE_INTERVAL,
         };
         let wanted = self.requested.map(|_| after(shared));
-        // That a proxy is gone, checks find out.
+        // Probes don't tell whether a proxy works; checks do.
         let probed = |(fault, _): &(UplinkFault, Moment)| *fault != UplinkFault::Proxy;
         let fault = self
             .faults
@@ -283,7 +288,7 @@ impl Uplink {
         wanted.into_iter().chain(fault).min()
     }
 
-    /// Begins a probe if one is due; the flag says that it is a deep one.
+    /// Begins a probe if one is due. Returns whether it is a deep one.
     pub fn begin_probe(&mut self, now: Moment) -> Option<bool> {
         if self.next_timeout(now).is_none_or(|at| at > now) {
             return None;
@@ -296,13 +301,13 @@ impl Uplink {
         Some(deep)
     }
 
-    /// The machine stood still until now: a probe that was under way saw nothing.
+    /// Notes that the machine stood still until now: a probe that was under way says nothing.
     pub fn on_wakeup(&mut self, now: Moment) {
         self.woke = Some(now);
     }
 
-    /// A probe has ended: when it began. `None` when nothing follows from it: the machine stood still
-    /// meanwhile, so it failed by that.
+    /// Takes the result of a probe. Returns when the probe began, or `None` if the result says
+    /// nothing because the machine stood still meanwhile.
     pub fn on_result(&mut self, now: Moment, report: ProbeResult) -> Option<Moment> {
         let probe = self.under_way.take().unwrap_or(Probe {
             began: now,
@@ -342,7 +347,8 @@ impl Uplink {
         Some(probe.began)
     }
 
-    /// A name that is not loopback's resolved, or something elsewhere answered.
+    /// Notes that a name other than loopback's resolved, or that a host outside this network
+    /// answered.
     pub fn on_evidence(&mut self, now: Moment, resolved: bool, answered: bool) {
         if resolved {
             self.resolved = Some(now);
@@ -352,7 +358,7 @@ impl Uplink {
         }
     }
 
-    /// When a name last resolved, as far as checks and probes tell.
+    /// Returns when a check or a probe last resolved a name.
     pub fn resolved(&self) -> Option<Moment> {
         self.resolved
     }
@@ -365,7 +371,7 @@ impl Uplink {
         &self.faults
     }
 
-    /// The fault begins, or goes on. Whether it is news: not when it was just over.
+    /// Begins a fault. Returns whether it is to be notified: not if it exists or was just over.
     pub fn begin_fault(&mut self, fault: UplinkFault, since: Moment, now: Moment) -> bool {
         if self.has_fault(fault) {
             return false;
@@ -374,7 +380,7 @@ impl Uplink {
         self.over[fault as usize].is_none_or(|at| now.since(at) > SAME_FAULT_WITHIN)
     }
 
-    /// Sites elsewhere answer again and again, but no target does: true once.
+    /// Returns true once if sites elsewhere keep answering but no target does.
     pub fn take_contradiction(&mut self) -> bool {
         let now = self.contradicted == CONTRADICTIONS;
         if now {
@@ -387,12 +393,12 @@ impl Uplink {
         self.last_known[fault as usize] = Some(now);
     }
 
-    /// A check that began at `began` ran into the fault, as far as is known.
+    /// Returns whether a check that began at `began` ran into the fault, as far as is known.
     pub fn explains(&self, fault: UplinkFault, began: Moment) -> bool {
         self.last_known[fault as usize].is_some_and(|until| began < until)
     }
 
-    /// The fault is over: since when it was.
+    /// Ends the fault. Returns since when there was one.
     pub fn end_fault(&mut self, fault: UplinkFault, now: Moment) -> Option<Moment> {
         let place = self.faults.iter().position(|(t, _)| *t == fault)?;
         let (_, since) = self.faults.remove(place);
@@ -401,7 +407,7 @@ impl Uplink {
         Some(since)
     }
 
-    /// The past was elsewhere than was thought.
+    /// Corrects the times of the faults, after the wall clock was set.
     pub fn redate(&mut self, back: impl Fn(&mut Moment)) {
         self.faults.iter_mut().for_each(|(_, since)| back(since));
     }
@@ -413,8 +419,8 @@ impl Uplink {
         }
     }
 
-    /// The uplink is back after being down since `since`: what to notify, and whether it goes on with
-    /// what was notified last. `dated`: the clock is set.
+    /// Ends an offline period that began at `since`. Returns the period to notify, and whether it
+    /// continues the one that was notified last. `dated`: whether the clock is set.
     pub fn make_period(&mut self, since: Moment, now: Now, dated: bool) -> (Period, bool) {
         let moment = now.moment();
         let lasted = moment.since(since);

@@ -1,23 +1,23 @@
-//! An offline period: what is notified once there is a connection again.
+//! Offline periods, which are notified once there is a connection again.
 
 use std::time::Duration;
 
-/// Time without a connection, as it is notified: several short ones close together are one.
+/// Time without a connection, as it is notified: short periods close together are merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Period {
     /// Unix seconds.
     pub from: i64,
     pub until: i64,
     pub times: u32,
-    /// Without the time in between when there was a connection.
+    /// Total time without a connection; the time in between is not included.
     pub total: Duration,
-    /// The clock that dated it was set.
+    /// Whether the clock was set when the period was dated.
     pub dated: bool,
 }
 
 impl Period {
-    /// It was dated as if no time had passed between `floor` and the start of this run; but `off`
-    /// seconds did. Nothing happens to one that was dated by a clock that was set.
+    /// Corrects the dates of a period. They assume that no time passed between `floor` and the
+    /// start of this run, but `off` seconds did. A period dated by a set clock is not changed.
     pub fn redate(&mut self, floor: i64, off: i64) {
         if std::mem::replace(&mut self.dated, true) {
             return;

@@ -1,21 +1,21 @@
-//! A way to Telegram.
+//! Routes to Telegram.
 
 use crate::monitor::site::secret_url::SecretUrl;
 use std::fmt;
 
-/// `Display` is how log and chats call it, without its secrets.
+/// A way to reach the Bot API. `Display` writes its name for log and chats, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// The Bot API server itself, by the environment's proxy if there is one.
+    /// The Bot API server itself, through the environment's proxy if there is one.
     Direct,
-    /// The Bot API server by a proxy: `http://`, `socks5://` or `socks5h://`.
+    /// The Bot API server through a proxy: `http://`, `socks5://` or `socks5h://`.
     Proxy(SecretUrl),
-    /// An `https://` address without a slash at its end, which forwards `/bot<token>/<method>`.
+    /// An `https://` URL without a slash at its end, which forwards `/bot<token>/<method>`.
     Relay(SecretUrl),
 }
 
 impl Route {
-    /// Its secret parts, to be looked for in a text.
+    /// Returns its secret parts, to find them in a text.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let url = match self {
             Route::Direct => None,

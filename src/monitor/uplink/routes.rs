@@ -1,4 +1,4 @@
-//! The way to Telegram that is taken: the first of the list, until it fails.
+//! The route to Telegram: the first of a list, until it fails.
 //!
 //! | state | event | what follows | test |
 //! | --- | --- | --- | --- |
@@ -20,39 +20,41 @@ use crate::monitor::time::{Moment, Now, text};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// So many requests in a row that failed are no accident.
+/// Number of consecutive failed requests after which a route is left.
 const FAILURES: u32 = 2;
-/// The whole list is gone through no more than once in this time.
+/// Minimum time for a pass through the whole list.
 const TURN: Duration = Duration::from_secs(60);
-/// How often the routes before the one that is used are tried.
+/// Interval at which the routes before the active one are tried.
 const RETURN: Duration = Duration::from_secs(10 * 60);
-/// A trial without a result is given up after this.
+/// Time after which a trial without a result is given up.
 const LOST: Duration = Duration::from_secs(60);
 
-/// What is known of our own connection while a route fails.
+/// State of our own connection while a route fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Connection {
-    /// A probe was asked for.
+    /// Unknown; a probe was requested.
     Asked,
     Down,
-    /// A target answered since the failure; or, if `false`, there is none to ask.
+    /// True if a target answered since the failure, or false if there are no targets or sites
+    /// contradict them.
     Up(bool),
 }
 
-/// See the module.
+/// The routes and which one is active. The module's table lists the transitions.
 #[derive(Debug)]
 pub struct Routes {
-    /// At least one.
+    /// Never empty.
     list: Vec<Route>,
     active: usize,
-    /// The shell knows which is active.
+    /// Whether the shell knows which route is active.
     handed: bool,
-    /// Requests in a row that failed, when the first of them did, and why the last did.
+    /// Number of consecutive failed requests; below, when the first of them failed and why the last
+    /// did.
     failures: u32,
     failed: Option<(Moment, String)>,
-    /// The last changes, as many as there are routes.
+    /// Times of the last changes, at most as many as there are routes.
     changes: VecDeque<Moment>,
-    /// Since when the route is used by a change that was not notified yet, in Unix seconds.
+    /// When the active route was taken, in Unix seconds, if that was not notified yet.
     changed: Option<i64>,
     /// The route that was notified last.
     notified: usize,
@@ -67,7 +69,7 @@ impl Default for Routes {
 }
 
 impl Routes {
-    /// `list` in the order in which they are tried; an empty one is direct.
+    /// `list` is in the order in which routes are tried. An empty one means direct.
     pub fn new(mut list: Vec<Route>) -> Routes {
         if list.is_empty() {
             list.push(Route::Direct);
@@ -86,13 +88,13 @@ impl Routes {
         }
     }
 
-    /// Another list, or the shell has forgotten which is active.
+    /// Sets another list. The shell may have forgotten which route is active, and is sent it again.
     pub(super) fn set(&mut self, list: Vec<Route>, now: Moment) {
         let (active, notified) = (&self.list[self.active], &self.list[self.notified]);
         let find = |route: &Route| list.iter().position(|other| other == route);
         let (found, notified) = (find(active), find(notified));
         let next = Routes {
-            // The limit of a minute holds over a reload.
+            // The limit of [`TURN`] also holds across a reload.
             changes: std::mem::take(&mut self.changes),
             ..Routes::new(list)
         };
@@ -109,7 +111,7 @@ impl Routes {
         self.handed = false;
     }
 
-    /// The route of an earlier run, by its name; the chats know of it.
+    /// Restores the route of an earlier run, by its name. The chats know of it.
     pub(super) fn restore(&mut self, name: &str, now: Moment) {
         if let Some(at) = self.list.iter().position(|route| route.to_string() == name) {
             (self.active, self.notified) = (at, at);
@@ -118,13 +120,14 @@ impl Routes {
         }
     }
 
-    /// The name of the route that is used, if it is not the first: what is to be remembered.
+    /// Returns the name of the active route for the next run, if it isn't the first and has worked.
     pub(super) fn remembered(&self) -> Option<String> {
         let known = self.active > 0 && self.changed.is_none();
         known.then(|| self.list[self.active].to_string())
     }
 
-    /// A request by `route` has ended; `cause`: why it failed. What to notify chats of.
+    /// Notes the end of a request by `route`; `cause`: why it failed. Returns the notice for the
+    /// chats, if any.
     pub(super) fn on_request(
         &mut self,
         now: Now,
@@ -148,7 +151,7 @@ impl Routes {
         }
     }
 
-    /// The last request failed.
+    /// Returns whether the last request failed.
     pub(super) fn fails(&self) -> bool {
         self.failures > 0
     }
@@ -170,7 +173,7 @@ impl Routes {
         })
     }
 
-    /// The trial of an earlier route has ended. Whether it is used now.
+    /// Notes the end of the trial of an earlier route. Returns whether that route is used now.
     pub(super) fn on_trial(
         &mut self,
         now: Now,
@@ -198,7 +201,7 @@ impl Routes {
         }
     }
 
-    /// Tries the route at `at`, if it is one before the active one.
+    /// Tries the route at `at`, if it comes before the active one.
     fn try_from(&mut self, at: usize, now: Moment, actions: &mut Actions) {
         self.trial = (at < self.active).then_some((at, now));
         match self.trial {
@@ -207,15 +210,15 @@ impl Routes {
         }
     }
 
-    /// Since when the route fails, if it has failed so often that it is to be left now.
+    /// Returns since when the route has failed, if it has failed often enough to be left now.
     pub(super) fn failing_since(&self, now: Moment) -> Option<Moment> {
         let (since, _) = self.failed.as_ref()?;
         let fails = self.failures >= FAILURES && !mutated!("stay with a route that fails");
         (fails && self.turned(now).is_none()).then_some(*since)
     }
 
-    /// When [`Routes::on_timeout`] has something to do, but for what the uplink brings. `down`: so is
-    /// our own connection.
+    /// Returns when [`Routes::on_timeout`] is due, unless a probe makes it due before. `down`: our
+    /// own connection is down.
     pub(super) fn next_timeout(&self, now: Moment, down: bool) -> Option<Moment> {
         if !self.handed {
             return Some(now);
@@ -228,9 +231,8 @@ impl Routes {
         turned.into_iter().chain(trial.filter(|_| !down)).min()
     }
 
-    /// Does what time or the uplink brings about. `connection`: what is known of it since the moment of
-    /// [`Routes::failing_since`].
-    /// Whether another route is used now.
+    /// Changes the route or tries others, if due. `connection`: what is known of our own connection
+    /// since [`Routes::failing_since`]. Returns whether another route is used now.
     pub(super) fn on_timeout(
         &mut self,
         now: Now,
@@ -252,7 +254,7 @@ impl Routes {
             }
         }
         if connection == Connection::Down {
-            // A trial would tell nothing.
+            // A trial would say nothing.
             return false;
         }
         match self.trial {
@@ -267,7 +269,7 @@ impl Routes {
         self.active != before
     }
 
-    /// Until when the list has been gone through, if there is to be no change before.
+    /// Returns until when no change is allowed, because the whole list was gone through.
     fn turned(&self, now: Moment) -> Option<Moment> {
         let first = self
             .changes
@@ -278,7 +280,7 @@ impl Routes {
             .filter(|until| now < *until)
     }
 
-    /// `sure`: our own connection was seen to be up.
+    /// Leaves the active route. `sure`: our own connection was seen to be up.
     fn leave(&mut self, now: Now, sure: bool, actions: &mut Actions) {
         let next = (self.active + 1) % self.list.len();
         let (from, to) = (&self.list[self.active], &self.list[next]);

@@ -14,7 +14,7 @@ fn list(length: usize) -> Vec<Route> {
     [Route::Direct].into_iter().chain(proxies).collect()
 }
 
-/// Routes, a clock, and what the shell was told to use and to try.
+/// Routes with a clock, and a record of what the shell is sent.
 struct World {
     routes: Routes,
     seconds: u64,
@@ -93,7 +93,7 @@ impl World {
         self.take(actions);
     }
 
-    /// Up to `seconds`, woken when the component wants to be.
+    /// Advances by `seconds`, and wakes the routes whenever they are due.
     fn pass(&mut self, seconds: u64) {
         let until = self.seconds + seconds;
         while self.seconds < until {
@@ -230,7 +230,7 @@ fn earlier_routes_are_tried_every_ten_minutes() {
     world.tried(&proxy("p1"), Some("no answer"));
     world.pass(600);
     assert_eq!(world.tried.len(), 3);
-    // Its result never comes: then the next is tried.
+    // This trial never has a result: then the next route is tried.
     world.pass(60);
     assert_eq!(world.tried.len(), 4);
     world.tried(&proxy("p1"), None);
@@ -266,7 +266,7 @@ fn a_change_is_notified_once_when_it_is_answered() {
         world.notices[1],
         "Telegram is reached directly since 08:10."
     );
-    // Away and back without a word: no news.
+    // Changed and changed back without an answer: no notice.
     world.pass(60);
     for _ in 0..6 {
         world.fails();
@@ -334,8 +334,8 @@ fn a_restart_goes_on_by_the_route_that_was_used() {
 }
 
 proptest! {
-    /// Whatever happens: no more than one turn of the list in any minute but for what a trial finds,
-    /// no change while the uplink is down, one notice a change, and each names the route of then.
+    /// Invariants: apart from trials, at most one pass through the list in any minute; no change
+    /// while the uplink is down; at most one notice for a change, which names the current route.
     #[test]
     fn the_rules_hold_whatever_happens(
         length in 1..5usize,
