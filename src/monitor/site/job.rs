@@ -81,7 +81,7 @@ struct Deadline {
     running: bool,
 }
 
-/// The part of a job's state that survives a restart. Times in Unix seconds, [`UNDATED`] without a
+/// The part of a job's state that survives a restart. Times in Unix seconds, 0 without a
 /// clock.
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
@@ -119,7 +119,7 @@ impl Stamp {
         }
     }
 
-    /// Returns the Unix seconds for the state file; [`UNDATED`] if the clock was not set.
+    /// Returns the Unix seconds for the state file; 0 if the clock was not set.
     fn kept(&self) -> i64 {
         match self.dated {
             true => self.wall,
