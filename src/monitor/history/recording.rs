@@ -9,7 +9,7 @@ use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 
-/// Time after which a wall clock that went back is trusted: until then it may be about to be
+/// Time after which a wall clock that went back is believed: until then it may be about to be
 /// corrected, and the history ahead of it is kept.
 const BELIEVED_AFTER: Duration = Duration::from_secs(600);
 /// Setback of the clock, in seconds, that is ignored.

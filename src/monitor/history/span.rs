@@ -294,7 +294,7 @@ impl Gathered {
         self.tails.push(bucket.p95);
     }
 
-    /// `seconds` is the length of the part, `elapsed` the part of it that is over.
+    /// Returns the part, which is `seconds` long, of which `elapsed` are over.
     fn finish(self, seconds: i64, elapsed: i64) -> Part {
         let millis = |code: u8| pace::took(code).map(|d| d.as_secs_f32() * 1000.0);
         let (_, p95) = pace::percentiles(self.tails.iter().copied());

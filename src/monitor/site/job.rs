@@ -446,8 +446,8 @@ impl LastReport {
         self.end() + &took.unwrap_or_default()
     }
 
-    /// Returns the outcome to judge; a failure as `exit code 3 after 4 min: no space left on
-    /// device`.
+    /// Returns the outcome to judge; a failure e.g. as
+    /// `exit code 3 after 4 min: no space left on device`.
     fn outcome(&self) -> Outcome {
         let ended = || match self.lines.lines().last() {
             Some(line) => format!("{}: {line}", self.ended_briefly()),
