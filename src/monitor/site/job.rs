@@ -234,7 +234,7 @@ impl PushJob {
     fn next_time(&self, times: &[hours::Window], now: Now) -> Option<(i64, i64)> {
         let early = seconds(EARLY.min(self.plan.grace));
         let after = self.base.wall.saturating_add(early);
-        // The last time at which a clock shows that minute.
+        // The start of that minute; of its second occurrence if clocks are set back then.
         hours::next_stretch(times, after, now.zone).map(|(from, until)| (from, until - 60))
     }
 

@@ -1,4 +1,4 @@
-//! A URL that holds a secret, and what of it may be shown.
+//! A URL that holds secrets, and the form of it that may be shown.
 
 use std::fmt;
 
