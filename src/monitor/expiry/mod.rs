@@ -1,4 +1,5 @@
-//! Certificates and domains that run out: when they are inspected, and what is notified once (docs/alerts.md).
+//! Expiry of certificates and domains: when they are inspected, and what is notified once
+//! (docs/alerts.md).
 
 pub mod records;
 pub(crate) mod root_certificates;
@@ -16,19 +17,19 @@ use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: i64 = 86_400;
-/// Notified again when this much is left, and when nothing is.
+/// Remaining times, in seconds, at which a notification is repeated.
 const STAGES: [i64; 4] = [7 * DAY, 3 * DAY, DAY, 0];
-/// Dates that were notified and are remembered: servers behind one name may show several in turn.
+/// Maximum number of notified dates that are remembered: servers behind one name may show several.
 const DATES: usize = 4;
-/// The first inspections are spread over this, or the site's interval if that is shorter.
+/// The first inspections are spread over this, or over the site's interval if that is shorter.
 const FIRST: Duration = Duration::from_secs(60);
 
-/// What runs out.
+/// What expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
-    /// Of the chain that the server shows.
+    /// A certificate of the chain that the server sends.
     Certificate,
-    /// The registration of its domain.
+    /// The registration of the site's domain.
     Domain,
 }
 
@@ -49,7 +50,7 @@ impl Subject {
         }
     }
 
-    /// After an inspection that found nothing out.
+    /// Returns the time until the next inspection after a failed one.
     fn again(self) -> Duration {
         match self {
             Subject::Certificate => HOUR,
@@ -58,21 +59,21 @@ impl Subject {
     }
 }
 
-/// What is known of one thing that runs out.
+/// State of the inspections of one subject.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
     found: Option<outcome::Expiry>,
-    /// Why the last inspection found nothing out.
+    /// Why the last inspection failed; `None` if it succeeded.
     last_failure: Option<String>,
     /// When it was last inspected, in Unix seconds.
     inspected: i64,
-    /// When it is next inspected; `None` while that is under way or not wanted. Set by
-    /// [`Inspections::set_due`].
+    /// When it is inspected next; `None` while that is under way or not wanted. Kept in step with
+    /// the index `Inspections::due`.
     due: Option<Moment>,
-    /// Dates that were notified, and the stage: the seconds left that were passed.
+    /// Dates that were notified, with their stages: the remaining seconds that were reached.
     notified: Vec<(i64, i64)>,
     running: bool,
-    /// It ends within the time to warn, as of the last inspection.
+    /// Whether it expires within the warning time, as of the last inspection.
     ends_soon: bool,
 }
 
@@ -106,17 +107,17 @@ impl Watch {
         }
     }
 
-    /// What the inspections have found out.
+    /// Returns what the inspections have found.
     pub fn found(&self) -> Option<&outcome::Expiry> {
         self.found.as_ref()
     }
 
-    /// Why the last inspection found nothing out.
+    /// Returns why the last inspection failed.
     pub fn last_failure(&self) -> Option<&str> {
         self.last_failure.as_deref()
     }
 
-    /// Why the site is degraded by it.
+    /// Returns why the site is degraded by it, if it is.
     fn reason(&self, subject: Subject) -> Option<String> {
         let found = self.found.as_ref().filter(|_| self.ends_soon)?;
         let utc = Now {
@@ -131,14 +132,14 @@ impl Watch {
         ))
     }
 
-    /// The stage that is passed with `left` seconds to go; the narrowest counts.
+    /// Returns the narrowest stage that is reached with `left` seconds remaining.
     fn stage(left: i64, warn: Duration) -> Option<i64> {
         let warn = i64::try_from(warn.as_secs()).unwrap_or(i64::MAX);
         let stages = STAGES.into_iter().filter(|s| *s < warn);
         stages.chain([warn]).filter(|s| left <= *s).min()
     }
 
-    /// How long until the next stage is passed.
+    /// Returns the time until the next stage is reached.
     fn next_stage(&self, warn: Duration, wall: i64) -> Option<Duration> {
         let left = self.found.as_ref()?.ends - wall;
         let warn = i64::try_from(warn.as_secs()).unwrap_or(i64::MAX);
@@ -147,9 +148,9 @@ impl Watch {
         u64::try_from(left - next).ok().map(Duration::from_secs)
     }
 
-    /// Whether the stage of this date is news, which it then no longer is.
+    /// Records the stage for this date. Returns whether it was not notified yet.
     fn is_news(&mut self, ends: i64, stage: i64) -> bool {
-        // Another certificate of the same batch may differ by a little.
+        // Certificates of one batch may differ slightly.
         let known = self
             .notified
             .iter_mut()
@@ -176,23 +177,23 @@ impl Watch {
 pub enum ExpiryEvent {
     EndsSoon(outcome::Expiry),
     Renewed(outcome::Expiry),
-    /// To be saved, some time.
+    /// The state must be saved, without urgency.
     Changed,
-    /// Which sites rely on a root certificate that ends.
+    /// The list of sites that rely on an expiring root certificate has changed.
     RootsChanged,
 }
 
-/// Plans inspections of all that runs out, and judges what they find.
+/// Schedules the inspections and judges their results.
 #[derive(Debug, Default)]
 pub struct Inspections {
-    /// Of each [`Subject`]. Boxed, as of most sites not both are inspected.
+    /// By [`Subject`]. Boxed, as few sites have both inspected.
     watches: [BySite<Option<Box<Watch>>>; 2],
-    /// When what of the site at which place is next inspected.
+    /// When the inspections are due, with the site's place and the subject.
     due: BTreeSet<(Moment, usize, Subject)>,
     roots: Roots,
 }
 
-/// How long before the end the site has an alert; `None`: it has none.
+/// Returns how long before the end the site gets an alert; `None` = never.
 fn warn_of(site: &Site, subject: Subject) -> Option<Duration> {
     match subject {
         Subject::Certificate => site.cert,
@@ -200,13 +201,13 @@ fn warn_of(site: &Site, subject: Subject) -> Option<Duration> {
     }
 }
 
-/// Its inspections are made: it is neither paused nor suppressed.
+/// Returns whether the site is inspected: it is neither paused nor suppressed.
 fn inspects(watched: &&SiteState) -> bool {
     !watched.is_paused() && !watched.is_suppressed()
 }
 
 impl Inspections {
-    /// What is known of a site's certificate or its domain; `None` = nothing.
+    /// Returns the state of a site's certificate or domain, if it is inspected.
     pub fn of(&self, watched: &SiteState, subject: Subject) -> Option<&Watch> {
         self.watches[subject as usize][watched.place()].as_deref()
     }
@@ -215,14 +216,14 @@ impl Inspections {
         self.watches[subject as usize][at].get_or_insert_default()
     }
 
-    /// There is a new configuration; [`Inspections::plan`] is to follow.
+    /// Adapts to a new configuration. Call [`Inspections::plan`] afterwards.
     pub fn follow(&mut self, origins: &Origins) {
         for watches in &mut self.watches {
             watches.follow(origins);
         }
     }
 
-    /// Another host has another certificate and another domain.
+    /// Discards the results: another host has another certificate and another domain.
     pub fn on_host_changed(&mut self, at: usize) {
         for watches in &mut self.watches {
             watches[at] = None;
@@ -232,12 +233,12 @@ impl Inspections {
     pub fn records(&self, watched: &SiteState) -> Vec<ExpiryRecord> {
         let records = Subject::ALL.map(|subject| self.of(watched, subject)?.record(subject));
         let mut records: Vec<ExpiryRecord> = records.into_iter().flatten().collect();
-        // The last snapshot is kept to compare the next one with, and a `Vec` begins with room for four.
+        // The last snapshot is kept for comparison, and a `Vec` starts with a capacity of four.
         records.shrink_to_fit();
         records
     }
 
-    /// Goes on where an earlier run stopped, with the next [`Inspections::plan`].
+    /// Restores an earlier run's state. Call [`Inspections::plan`] afterwards.
     pub fn restore(&mut self, at: usize, records: &[ExpiryRecord]) {
         for record in records {
             let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);
@@ -247,13 +248,13 @@ impl Inspections {
         }
     }
 
-    /// Whether the site is degraded by what runs out.
+    /// Sets why the site is degraded by an expiry, if it is.
     fn degrade(&self, watched: &mut SiteState) {
         let reason = |s: Subject| self.of(watched, s)?.reason(s);
         watched.set_ends_soon(Subject::ALL.into_iter().find_map(reason));
     }
 
-    /// Plans the inspections of sites that are new, restored, or whose keys have changed.
+    /// Schedules the inspections of sites that are new, restored, or whose keys have changed.
     pub fn plan(&mut self, now: Now, sites: &mut Sites, jitter: &mut Jitter) {
         for (at, watched) in sites.iter_mut().enumerate() {
             for subject in Subject::ALL {
@@ -264,7 +265,7 @@ impl Inspections {
                 let first = watched.config().interval.min(FIRST);
                 let watch = self.of_mut(at, subject);
                 if watch.due.is_none() && !watch.running {
-                    // A stamp of a clock that was ahead must not put it off for as long.
+                    // A time from a clock that was ahead must not delay the inspection.
                     let inspected = watch.inspected.min(now.wall);
                     let fresh = inspected + i64::try_from(subject.every().as_secs()).unwrap_or(0);
                     let soon = now.moment() + first.mul_f64(jitter.fraction());
@@ -280,20 +281,20 @@ impl Inspections {
             watches.iter().enumerate().filter_map(due)
         });
         self.due = due.collect();
-        // Roots matter to sites whose certificates are inspected.
+        // Roots matter only to sites whose certificates are inspected.
         let inspected = |w: &SiteState| w.config().cert.is_some();
         self.roots
             .keep_sites(|name| sites.named(name).is_some_and(inspected));
     }
 
-    /// A check of the site was asked for: its dates are inspected too.
+    /// Inspects the site now too, as a user requested a check.
     pub fn inspect_now(&mut self, now: Now, watched: &SiteState) {
         for subject in Subject::ALL {
             if warn_of(watched.config(), subject).is_none() {
                 continue;
             }
             let watch = self.of_mut(watched.place(), subject);
-            // The registries are not ours to lean on.
+            // Registries are queried at most once a day, to limit their load.
             let lately = (0..DAY).contains(&now.wall.saturating_sub(watch.inspected));
             let rested = subject == Subject::Certificate || !lately;
             if rested && !watch.running {
@@ -310,14 +311,14 @@ impl Inspections {
         self.due.extend(due.map(|due| (due, at, subject)));
     }
 
-    /// When the next inspection is due. One that cannot be made then waits until it can.
+    /// Returns when the next inspection is due. A due one that cannot be made is skipped.
     pub fn next_timeout(&self, now: Moment, sites: &Sites) -> Option<Moment> {
         let mut due = self.due.iter();
         let next = due.find(|(due, at, _)| *due > now || inspects(&&sites[*at]));
         next.map(|(due, ..)| *due)
     }
 
-    /// An inspection may be due, or the end of root certificates to be notified.
+    /// Returns whether an inspection, or a notification about root certificates, may be due.
     pub fn is_due(&self, now: Moment) -> bool {
         self.next_roots().is_some() || self.due.first().is_some_and(|(due, ..)| *due <= now)
     }
@@ -326,7 +327,7 @@ impl Inspections {
     pub fn on_timeout(&mut self, now: Moment, sites: &Sites, actions: &mut Actions) {
         let due = self.due.iter().take_while(|(due, ..)| *due <= now);
         let due = due.filter(|(_, at, _)| inspects(&&sites[*at]));
-        // In the order of the sites.
+        // Sorted by site.
         let due: BTreeSet<(usize, Subject)> = due.map(|(_, at, subject)| (*at, *subject)).collect();
         for (at, subject) in due {
             self.set_due(at, subject, None);
@@ -336,7 +337,7 @@ impl Inspections {
         }
     }
 
-    /// An inspection has ended. `muted`: no alert of the site can be made now.
+    /// Handles the result of an inspection. `muted`: no alert of the site can be sent now.
     pub fn on_inspected(
         &mut self,
         now: Now,
@@ -371,7 +372,7 @@ impl Inspections {
         let before = watch.ends_soon;
         watch.last_failure = None;
         watch.found = Some(expiry.clone());
-        // A moment after the stage is passed.
+        // One second after the stage is reached.
         let after = |left: Duration| left + Duration::from_secs(1);
         let next = watch.next_stage(warn, now.wall).map(after);
         let mut next = next.map_or(subject.every(), |next| next.min(subject.every()));
@@ -385,7 +386,7 @@ impl Inspections {
         watch.ends_soon = stage.is_some();
         match stage {
             Some(stage) if muted => {
-                // Notified when the mute is over, by an inspection of then.
+                // The first inspection after the mute notifies it.
                 actions.log(Level::Info, format!("{name}: muted, stage {stage} s"));
                 due = moment + HOUR;
             }
@@ -396,7 +397,7 @@ impl Inspections {
                 }
             }
             None if before => {
-                // Notified once: the old one may be seen again on another server.
+                // Notified only once: another server may still show the old one.
                 let notified = !watch.notified.is_empty() && watch.is_news(expiry.ends, i64::MAX);
                 actions.log(Level::Info, format!("{name}: its {what} is new"));
                 events.extend(notified.then_some(ExpiryEvent::Renewed(expiry)));
@@ -410,7 +411,7 @@ impl Inspections {
     }
 }
 
-/// `5 d`, or what to say when nothing is left.
+/// Returns e.g. `ends in 5 d`, `ended 3 h ago`.
 pub fn left_text(left: i64) -> String {
     match u64::try_from(left) {
         Ok(left) if left > 0 => format!("ends in {}", text::left(Duration::from_secs(left))),

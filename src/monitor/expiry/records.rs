@@ -1,10 +1,10 @@
-//! What must survive a restart of what runs out, as plain data.
+//! The state of certificates and domains that survives a restart, as plain data.
 
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
 use nanoserde::{DeJson, SerJson};
 
-/// A root certificate that ends soon or has ended.
+/// A root certificate that expires soon or has expired.
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct RootRecord {
@@ -12,17 +12,17 @@ pub struct RootRecord {
     pub issuer: String,
     pub key: String,
     pub ends: i64,
-    /// 0: nothing was notified, 1: that it will end, 2: that it has ended.
+    /// What was notified: 0 nothing, 1 that it expires, 2 that it has expired.
     pub told: u32,
-    /// Those that rely on it.
+    /// The sites that rely on it.
     pub sites: Vec<String>,
 }
 
-/// What is known of a certificate or a domain.
+/// State of a certificate or a domain.
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct ExpiryRecord {
-    /// A word of [`crate::monitor::expiry::Subject`].
+    /// The word of a [`crate::monitor::expiry::Subject`].
     pub kind: String,
     pub ends: i64,
     pub subject: String,
@@ -30,6 +30,6 @@ pub struct ExpiryRecord {
     pub key: String,
     pub looked: i64,
     pub worried: bool,
-    /// Date, stage, date, stage, …
+    /// What was notified: date, stage, date, stage, …
     pub told: Vec<i64>,
 }

@@ -1,6 +1,6 @@
-//! Root certificates of this machine's bundle that end. They stay trusted (RFC 5280, section 6.1,
-//! gives a trust anchor no time), and no site is at fault: so each is one message about the bundle,
-//! when it is about to end and when it has ended, however many sites rely on it.
+//! Expiry of root certificates in this machine's bundle. Expired roots stay trusted (RFC 5280,
+//! section 6.1, checks no validity of a trust anchor), and no site is at fault. So each root is
+//! notified once for all sites that rely on it: before it expires, and when it has expired.
 
 use crate::monitor::expiry::records::RootRecord;
 use crate::monitor::expiry::{Inspections, Subject, Watch, inspects};
@@ -9,16 +9,16 @@ use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 
-/// Dates that differ by less are one: in seconds.
+/// Maximum difference between dates that count as the same, in seconds.
 const SAME_DATE: i64 = 43_200;
-/// A message waits for inspections that come within this, to name all sites at once …
+/// A notification waits for inspections due within this, to name all sites at once …
 const GATHER_WINDOW: Duration = Duration::from_secs(60);
 /// … but not longer than this.
 const MAX_GATHER: Duration = Duration::from_secs(120);
-/// Roots that are remembered.
+/// Maximum number of roots that are remembered.
 const MAX_ROOTS: usize = 32;
 
-/// What was notified of a root.
+/// What was notified about a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Notified {
     Nothing,
@@ -26,13 +26,13 @@ enum Notified {
     Ended,
 }
 
-/// A root that ends within the time to warn of a site that relies on it, or has ended.
+/// A root that expires within the warning time of a site that relies on it, or has expired.
 #[derive(Debug)]
 struct EndingRoot {
     root: outcome::Expiry,
     sites: Vec<String>,
     notified: Notified,
-    /// By an inspection of this run: the bundle may have been updated before it.
+    /// Whether it was inspected in this run: the bundle may have been updated before.
     seen: bool,
 }
 
@@ -41,7 +41,7 @@ impl EndingRoot {
         self.root.subject == root.subject && (self.root.ends - root.ends).abs() < SAME_DATE
     }
 
-    /// What is to be notified, if that is news.
+    /// Returns what must be notified, if it was not yet.
     fn news(&self, wall: i64) -> Option<Notified> {
         let now = match self.root.ends > wall {
             true => Notified::Ends,
@@ -52,19 +52,19 @@ impl EndingRoot {
     }
 }
 
-/// All roots that end soon.
+/// All roots that expire soon.
 #[derive(Debug, Default)]
 pub(super) struct Roots {
-    /// In the order in which they were seen.
+    /// In the order in which they were found.
     ending: Vec<EndingRoot>,
     /// Since when there may be something to notify.
     since: Option<Moment>,
 }
 
 impl Roots {
-    /// An inspection of the site's certificates has shown this root; the site's alerts want to know
-    /// of its end so early. How long until then, if the site is to be inspected then, and whether what
-    /// is known has changed.
+    /// Records the root that an inspection of a site's certificates found; `warn` is the site's
+    /// warning time. Returns the time until the root expires, when the site must be inspected
+    /// again, and whether the list of sites by root has changed.
     pub(super) fn on_inspected(
         &mut self,
         now: Now,
@@ -120,14 +120,14 @@ impl Roots {
         }
     }
 
-    /// Sites that are gone rely on nothing.
+    /// Keeps only the sites for which `is_there` holds.
     pub(super) fn keep_sites(&mut self, is_there: impl Fn(&str) -> bool) {
         for ending in &mut self.ending {
             ending.sites.retain(|name| is_there(name));
         }
     }
 
-    /// What is news now, and then no longer is.
+    /// Returns the roots to be notified now, and marks them as notified.
     fn take_news(&mut self, wall: i64) -> Vec<(outcome::Expiry, Vec<String>)> {
         self.since = None;
         let mut news = Vec::new();
@@ -179,12 +179,12 @@ impl Inspections {
         self.roots = Roots::restore(records);
     }
 
-    /// When roots that end are notified at the latest.
+    /// Returns when roots are notified at the latest.
     pub fn next_roots(&self) -> Option<Moment> {
         self.roots.since.map(|since| since + MAX_GATHER)
     }
 
-    /// The roots whose end is to be notified now, and the sites that rely on each.
+    /// Returns the roots to be notified now, and for each the sites that rely on it.
     pub fn take_ending_roots(
         &mut self,
         now: Now,
@@ -198,7 +198,7 @@ impl Inspections {
         }
     }
 
-    /// An inspection of a certificate is under way, or comes in a moment.
+    /// Returns whether an inspection of a certificate is under way, or due soon.
     fn inspections_follow(&self, now: Moment, sites: &Sites) -> bool {
         let soon = |w: &Watch| w.running || w.due.is_some_and(|at| at <= now + GATHER_WINDOW);
         let mut inspected = sites.iter().filter(inspects);

@@ -1,12 +1,12 @@
-//! The minutes of a site's last day: those of one hour as they are, and of the 24 hours before it as bytes, which are
-//! those of the file (`page.rs`): of a quiet hour 35 instead of 120.
+//! The minutes of a site's last day: those of the current hour unpacked, those of the 24 hours
+//! before it encoded as in the file (`page.rs`). A quiet hour takes 35 bytes instead of 120.
 
 use super::Minute;
 use super::page::{pack, unpack};
 
-/// Minutes of an hour.
+/// Minutes per hour.
 pub(super) const LENGTH: usize = 60;
-/// Hours that are packed.
+/// Number of packed hours.
 const PACKED: usize = 24;
 
 #[derive(Debug)]
@@ -14,9 +14,9 @@ pub(super) struct Minutes {
     /// The hour since 1970 that is not packed.
     hour: i64,
     open: [Minute; LENGTH],
-    /// Of the hours before it, the oldest first: one after the other.
+    /// The encoded hours before it, concatenated, oldest first.
     packed: Box<[u8]>,
-    /// How many bytes each of them has.
+    /// Size of each packed hour, in bytes.
     lengths: [u8; PACKED],
 }
 
@@ -32,7 +32,7 @@ impl Default for Minutes {
 }
 
 impl Minutes {
-    /// The minutes of an hour since 1970; nothing of one that is not kept.
+    /// Returns the minutes of an hour since 1970; unknown ones if it is not kept.
     pub(super) fn of(&self, hour: i64) -> [Minute; LENGTH] {
         if hour == self.hour {
             return self.open;
@@ -41,8 +41,8 @@ impl Minutes {
             .map_or([Minute::default(); LENGTH], |at| self.unpacked(at))
     }
 
-    /// Changes the minutes of an hour since 1970, which is not packed any more when it is the newest so far. One that
-    /// is too old to be kept stays as it is.
+    /// Changes the minutes of an hour since 1970. An hour that is newer than all others becomes the
+    /// unpacked one; one that is too old to be kept is ignored.
     pub(super) fn change(&mut self, hour: i64, change: impl FnOnce(&mut [Minute; LENGTH])) {
         if hour > self.hour {
             self.open_at(hour);
@@ -56,14 +56,14 @@ impl Minutes {
         }
     }
 
-    /// Nothing is known of what comes after this hour.
+    /// Discards the hours after this one.
     pub(super) fn rewind(&mut self, hour: i64) {
         if hour < self.hour {
             self.open_at(hour);
         }
     }
 
-    /// Goes to another hour; of those that are newer nothing is kept.
+    /// Makes another hour the unpacked one and discards newer hours.
     fn open_at(&mut self, hour: i64) {
         if self.hour.abs_diff(hour) > PACKED as u64 {
             *self = Minutes {
@@ -87,13 +87,13 @@ impl Minutes {
         }
     }
 
-    /// Where an hour is among the packed ones.
+    /// Returns the index of an hour among the packed ones.
     fn place(&self, hour: i64) -> Option<usize> {
         let before = usize::try_from(self.hour - hour).ok()?;
         PACKED.checked_sub(before).filter(|at| *at < PACKED)
     }
 
-    /// Where its bytes are.
+    /// Returns the range of a packed hour's bytes.
     fn bytes(&self, at: usize) -> std::ops::Range<usize> {
         let start = self.lengths[..at].iter().copied().map(usize::from).sum();
         start..start + usize::from(self.lengths[at])
@@ -101,14 +101,14 @@ impl Minutes {
 
     fn unpacked(&self, at: usize) -> [Minute; LENGTH] {
         let mut minutes = [Minute::default(); LENGTH];
-        // Made by `pack`, so it is sound.
+        // Encoded by `pack`, so never corrupt.
         let _ = unpack(&self.packed[self.bytes(at)], &mut minutes);
         minutes
     }
 
     fn pack(&mut self, at: usize, minutes: &[Minute; LENGTH]) {
         let (bytes, old) = (pack(minutes), self.bytes(at));
-        // 212 bytes at most: two for each run of shares, three halves for each response time.
+        // At most 212 bytes: two for each run of shares, one and a half for each response time.
         self.lengths[at] = u8::try_from(bytes.len()).unwrap_or(0);
         self.packed = [&self.packed[..old.start], &bytes, &self.packed[old.end..]]
             .concat()
@@ -157,7 +157,7 @@ mod tests {
     }
 
     proptest! {
-        /// Beside a map that keeps all.
+        /// Compares with a map of unpacked hours.
         #[test]
         fn it_keeps_a_day_whatever_comes(
             changes in proptest::collection::vec((-30i64..30, 0usize..60, any::<u8>(), 0u8..6), 0..80),

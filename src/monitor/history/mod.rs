@@ -1,12 +1,12 @@
-//! What a site was like: minutes of the last day, hours of the last week, days of the last 90.
+//! History of a site: minutes of the last day, hours of the last week, days of the last 90.
 //!
-//! Everything is derived from minutes. When an hour ends it is summed up from its sixty minutes,
-//! when a day ends from its 1,440, which are all still there; so there is nothing else to keep.
-//! Minutes are packed an hour at a time. A site takes 1.7 KB from the start and 2.6 KB after a day, 7 KB if
-//! no two minutes of the day are alike. Slots are those of UTC; local time is a matter of what shows them.
+//! Everything is derived from minutes. When an hour ends, its bucket is computed from its 60
+//! minutes, and when a day ends, from its 1,440 minutes, which are all still kept. Minutes are
+//! packed by the hour. A site takes 1.7 KB from the start and 2.6 KB after a day, 7 KB if no two
+//! minutes of the day are alike. Slots are aligned to UTC; the display converts them to local time.
 //!
-//! Time counts as up, down or unknown: paused, behind something that is down, our own connection down,
-//! not yet checked, or we were not running. Percentages leave the unknown out and say so.
+//! Time counts as up, down or unknown: paused, behind a site that is down, our own connection down,
+//! not checked yet, or sitemon did not run. Percentages leave out the unknown time and say so.
 
 mod minutes;
 pub mod pace;
@@ -27,14 +27,14 @@ const DAY: i64 = 86_400;
 const MINUTES: usize = 1440;
 const HOURS: usize = 168;
 const DAYS: usize = 90;
-/// Run times of jobs are kept on the scale of response times, divided by this: so it goes up to 16 hours.
+/// Divisor by which run times of jobs are stored on the scale of response times: up to 16 hours.
 pub const RUN_SCALE: u32 = 64;
-/// Time is kept in ticks of so many seconds: fifteen make a minute, and two fit into a byte.
+/// Unit of stored time, in seconds: a minute has 15 ticks, so that two counts fit into a byte.
 const TICK: i64 = 4;
-/// A clock that goes back by no more than this is waited for, in seconds.
+/// Maximum setback of the clock, in seconds, that does not discard history.
 const AWAITED_STEP_BACK: i64 = 120;
 
-/// What time counts as.
+/// Kind of a period of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     Up,
@@ -58,13 +58,13 @@ impl Kind {
 pub struct Minute {
     /// Ticks up in the upper four bits, ticks down in the lower ones; the rest is unknown.
     pub shares: u8,
-    /// The response time of one of its checks, each as likely; see [`pace`].
+    /// Response time of one of its checks, sampled uniformly; see [`pace`].
     pub took: u8,
 }
 
 impl Minute {
     fn new(up: i64, down: i64, took: u8) -> Minute {
-        // A second of an outage is not lost.
+        // Rounded up, so that an outage of one second is not lost.
         let down = (down + TICK - 1) / TICK;
         let up = ((up + TICK / 2) / TICK).min(15 - down);
         let shares = u8::try_from(up << 4 | down).unwrap_or(0);
@@ -83,7 +83,7 @@ impl Minute {
 /// One hour or one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
-    /// Ticks of 4 s; what is missing to the whole is unknown.
+    /// In ticks of 4 s, as `down`; the remaining time is unknown.
     pub up: u16,
     pub down: u16,
     /// Response times; see [`pace`].
@@ -103,7 +103,7 @@ impl Bucket {
     }
 }
 
-/// The finished ones, hours and days at their number modulo the size of their ring.
+/// The finished slots; hours and days are at their number modulo the size of their ring.
 #[derive(Debug)]
 struct Rings {
     minutes: Minutes,
@@ -117,17 +117,17 @@ pub struct History {
     rings: Box<Rings>,
     /// All time before this is accounted for.
     until: i64,
-    /// What it has been since then.
+    /// Kind of the time since `until`.
     kind: Kind,
-    /// Seconds of the minute that runs.
+    /// Seconds of the current minute.
     up: i64,
     down: i64,
     took: u8,
-    /// Checks of the minute that runs.
+    /// Number of checks in the current minute.
     checks: u32,
 }
 
-/// The hours that have these minutes.
+/// Returns the hours that contain these minutes.
 fn hours_of(minutes: &Range<i64>) -> Range<i64> {
     minutes.start.div_euclid(60)..(minutes.end + 59).div_euclid(60)
 }
@@ -144,7 +144,7 @@ impl Default for History {
 }
 
 impl History {
-    /// Nothing is known of what was before `now`.
+    /// Returns a history without data before `now`.
     pub fn new(now: i64) -> History {
         History {
             rings: Box::new(Rings {
@@ -161,30 +161,30 @@ impl History {
         }
     }
 
-    /// All time before this is accounted for.
+    /// Returns the time before which all time is accounted for.
     pub fn until(&self) -> i64 {
         self.until
     }
 
-    /// It was until now what it was said to be, and is `kind` from now on. A clock that was set
-    /// back a little is waited for; the rest of the history stays as it is.
+    /// Accounts for the time until `now` with the previous kind, and sets the kind from then on. If
+    /// the clock was set back a little, nothing is counted until it has caught up.
     pub fn note(&mut self, now: i64, kind: Kind) {
         self.advance(now);
         self.kind = kind;
     }
 
-    /// Nothing was checked from the last moment that is accounted for until now.
+    /// Accounts for the time until `now` as unknown: nothing was checked.
     pub fn miss(&mut self, now: i64) {
         let kind = std::mem::take(&mut self.kind);
         self.advance(now);
         self.kind = kind;
     }
 
-    /// A check took so long; of a job, divided by [`RUN_SCALE`].
+    /// Adds the duration of a check; the run time of a job is divided by [`RUN_SCALE`] first.
     pub fn add(&mut self, took: Duration) {
         self.checks += 1;
-        // The one that is kept is each of them with the same chance, so that the minutes of a
-        // longer bucket have the percentiles of all checks (reservoir sampling).
+        // Each check is kept with the same probability, so that the minutes of a longer bucket have
+        // the percentiles of all checks (reservoir sampling).
         let dice = u64::from(self.checks) ^ self.until.unsigned_abs();
         let dice = dice.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         if dice.is_multiple_of(u64::from(self.checks)) {
@@ -192,12 +192,12 @@ impl History {
         }
     }
 
-    /// It was down from `from` on, as is known only now; not longer ago than the day.
+    /// Moves the start of an outage back to `from`, at most one day ago.
     pub fn was_down_since(&mut self, from: i64) {
         let head = self.until.div_euclid(MINUTE);
         let first = from.div_euclid(MINUTE).max(self.oldest_minute());
         self.change_minutes(first..head, |number, minute| {
-            // Of the minute in which it began only what comes after.
+            // Of the first minute only the part after `from` counts.
             let after = (MINUTE - (from - number * MINUTE)).clamp(0, MINUTE);
             let moved = minute
                 .up()
@@ -213,7 +213,7 @@ impl History {
         }
     }
 
-    /// The clock was set back to `now` for good: what lies ahead of it never was.
+    /// Discards the history after `now`, to which the clock was set back permanently.
     pub fn rewind(&mut self, now: i64) {
         if now >= self.until - AWAITED_STEP_BACK {
             return;
@@ -238,7 +238,8 @@ impl History {
     }
 
     fn advance(&mut self, now: i64) {
-        // Of a longer absence nothing but its end matters.
+        // In a gap of more than two days only the first and the last minute count; the rest is
+        // unknown.
         let (minute, hour, day) = (
             now.div_euclid(MINUTE),
             now.div_euclid(HOUR),
@@ -264,7 +265,7 @@ impl History {
         }
     }
 
-    /// Accounts for the time until `to`, which is at most the end of this minute.
+    /// Accounts for the time until `to`, which is at most the end of the current minute.
     fn step(&mut self, to: i64) {
         let seconds = to - self.until;
         match self.kind {
@@ -301,12 +302,12 @@ impl History {
     }
 
     fn sum(&self, first: i64, count: i64) -> Bucket {
-        // Looked up once, though gone over several times: at the start that is most of the work.
+        // Unpacked once for several passes: at start-up this is most of the work.
         let minutes: Vec<Minute> = self.minutes(first..first + count).collect();
         Bucket::of(minutes.iter().copied())
     }
 
-    /// Minutes by their numbers since 1970; nothing for one that is not kept (any more).
+    /// Iterates over minutes by their numbers since 1970; those that are not kept are unknown.
     fn minutes(&self, numbers: Range<i64>) -> impl Iterator<Item = Minute> {
         let (head, oldest) = (self.until.div_euclid(MINUTE), self.oldest_minute());
         hours_of(&numbers)
@@ -329,7 +330,7 @@ impl History {
         }
     }
 
-    /// An hour by its number since 1970.
+    /// Returns an hour by its number since 1970.
     pub fn hour(&self, number: i64) -> Bucket {
         let head = self.until.div_euclid(HOUR);
         match number {
@@ -341,7 +342,7 @@ impl History {
         }
     }
 
-    /// A day by its number since 1970.
+    /// Returns a day by its number since 1970.
     pub fn day(&self, number: i64) -> Bucket {
         let head = self.until.div_euclid(DAY);
         match number {

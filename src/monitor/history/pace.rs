@@ -1,19 +1,19 @@
-//! Response times in one byte: a logarithmic scale from 0.1 ms to a quarter of an hour.
+//! Encodes response times in one byte: a logarithmic scale from 0.1 ms to 15 minutes.
 
 use std::time::Duration;
 
-/// Steps of the scale for each doubling: one step is 6.5 %, so a value is right to 3.3 %.
+/// Steps of the scale per doubling. One step is 6.5 %, so the error is at most 3.3 %.
 const STEPS_PER_DOUBLING: f64 = 11.0;
 
-/// A response time on the scale; 0 is none.
+/// Returns the code of a response time, from 1 on; 0 stands for none.
 pub fn code(took: Duration) -> u8 {
     let tenths = took.as_secs_f64() * 10_000.0;
     let step = (tenths.max(1.0).log2() * STEPS_PER_DOUBLING).round();
-    // Cast of a float saturates.
+    // Casts from float saturate.
     (step as u8).saturating_add(1)
 }
 
-/// The response time of a code; `None` for 0.
+/// Returns the response time of a code; `None` for 0.
 pub fn took(code: u8) -> Option<Duration> {
     let step = f64::from(code.checked_sub(1)?);
     Some(Duration::from_secs_f64(
@@ -21,8 +21,8 @@ pub fn took(code: u8) -> Option<Duration> {
     ))
 }
 
-/// Median and 95th percentile of codes (nearest rank); zeros are passed over, and are the answer
-/// when there is nothing else.
+/// Returns median and 95th percentile of codes (nearest rank), ignoring zeros; 0 if there is
+/// nothing else.
 pub fn percentiles(codes: impl Iterator<Item = u8>) -> (u8, u8) {
     let mut counts = [0u32; 256];
     codes.for_each(|code| counts[usize::from(code)] += 1);
@@ -43,8 +43,8 @@ pub fn percentiles(codes: impl Iterator<Item = u8>) -> (u8, u8) {
     (rank(50), rank(95))
 }
 
-/// The median of codes, finer than the steps of the scale: each stands for values that are spread
-/// evenly over its step. `None` when all are 0.
+/// Returns the median of codes with a resolution finer than the scale, assuming that the values of
+/// each code are spread evenly over its step. Returns `None` if all codes are 0.
 pub fn median(mut codes: Vec<u8>) -> Option<Duration> {
     codes.retain(|code| *code > 0);
     codes.sort_unstable();

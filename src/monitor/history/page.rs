@@ -1,35 +1,35 @@
-//! A history as bytes: an hour of minutes at a time, and the hours and days before it. A quiet hour
+//! Encoding of a history: the minutes of one hour, and the hours and days before it. A quiet hour
 //! takes 35 bytes.
 //!
-//! Shares are runs: a count, then `length value` each. Response times are a byte that says how many
-//! of the first are none, then nibbles: the distance to the one before plus 7, 14 for none, 15 in
-//! front of a whole byte.
+//! Shares are run-length encoded: the number of runs, then `length value` for each. Response times
+//! begin with a byte, the number of leading zeros; then nibbles follow: the difference to the
+//! previous time plus 7, 14 for no time, or 15 before a whole byte.
 
 use super::{Bucket, DAY, DAYS, HOUR, HOURS, History, MINUTE, Minute, place};
 
-/// What is known of all sites for some time, to be written down.
+/// Part of the history of all sites, as stored in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub scope: Scope,
     /// Hours since 1970.
     pub hour: i64,
-    /// Minutes of a page that are over.
+    /// Number of minutes of a page that are over.
     pub length: u8,
     pub sites: Rows,
 }
 
-/// The name of each site and what is known of it, all in one piece: a thousand small pieces would
-/// leave as many holes in the heap of a process that is to stay small.
+/// Name and data of each site in two buffers: thousands of small allocations would fragment the
+/// heap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     names: String,
     bytes: Vec<u8>,
-    /// Where each one ends in both.
+    /// End of each row in `names` and `bytes`.
     ends: Vec<(usize, usize)>,
 }
 
 impl Rows {
-    /// Name and bytes.
+    /// Iterates over names and data.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let mut start = (0, 0);
         self.ends.iter().map(move |&end| {
@@ -53,20 +53,20 @@ impl<N: AsRef<str>, B: AsRef<[u8]>> FromIterator<(N, B)> for Rows {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Hours and days before the hour.
+    /// The hours and days before the hour.
     Base,
     /// The minutes of the hour.
     Page,
 }
 
-/// How much is to be written.
+/// Part of the history to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// The hours since the last one.
+    /// The hours since the last one that was written.
     Pages,
-    /// The same after a base: a new file begins.
+    /// These hours after a base, in a new file.
     Base,
-    /// Everything: what was written before is dropped.
+    /// Everything; the previous files are dropped.
     Whole,
 }
 
@@ -74,21 +74,21 @@ const NONE: u8 = 14;
 const WHOLE: u8 = 15;
 
 impl History {
-    /// The minutes of an hour, as far as they are over; empty when nothing is known of them.
+    /// Encodes the minutes of an hour that are over; empty if all of them are unknown.
     pub fn page(&self, hour: i64) -> Vec<u8> {
         let head = self.until.div_euclid(MINUTE);
         let over = hour * 60..(hour * 60 + 60).min(head);
         pack(&self.minutes(over).collect::<Vec<_>>())
     }
 
-    /// How many minutes of an hour are over.
+    /// Returns how many minutes of an hour are over.
     pub fn length(&self, hour: i64) -> u8 {
         let over = self.until.div_euclid(MINUTE) - hour * 60;
         u8::try_from(over.clamp(0, 60)).unwrap_or(60)
     }
 
-    /// Takes back what [`History::page`] gave, in the order of time; one hour may come again, longer.
-    /// `None`: it is not sound, and nothing was taken.
+    /// Restores the output of [`History::page`]. Pages must come in order of time; a longer page of
+    /// the same hour may follow. Returns `None`, and changes nothing, if the data is corrupt.
     pub fn restore_page(&mut self, hour: i64, length: u8, bytes: &[u8]) -> Option<()> {
         let mut minutes = vec![Minute::default(); usize::from(length.min(60))];
         unpack(bytes, &mut minutes)?;
@@ -106,7 +106,8 @@ impl History {
         Some(())
     }
 
-    /// The hours and days that were over when `hour` began; empty when nothing is known of them.
+    /// Encodes the hours and days that were over when `hour` began; empty if all of them are
+    /// unknown.
     pub fn base(&self, hour: i64) -> Vec<u8> {
         let day = (hour * HOUR).div_euclid(DAY);
         let hours: Vec<Bucket> = (hour - HOURS as i64..hour).map(|n| self.hour(n)).collect();
@@ -127,7 +128,8 @@ impl History {
         bytes
     }
 
-    /// Takes back what [`History::base`] gave; `None`: it is not sound, and nothing was taken.
+    /// Restores the output of [`History::base`]. Returns `None`, and changes nothing, if it is
+    /// corrupt.
     pub fn restore_base(&mut self, hour: i64, bytes: &[u8]) -> Option<()> {
         let day = (hour * HOUR).div_euclid(DAY);
         if bytes.is_empty() {
@@ -155,7 +157,7 @@ impl History {
     }
 }
 
-/// Minutes as bytes; none when nothing is known of them.
+/// Encodes minutes; empty if all of them are unknown.
 pub(super) fn pack(minutes: &[Minute]) -> Vec<u8> {
     let mut bytes = Vec::new();
     if minutes.iter().any(|m| *m != Minute::default()) {
@@ -165,7 +167,7 @@ pub(super) fn pack(minutes: &[Minute]) -> Vec<u8> {
     bytes
 }
 
-/// Takes back what [`pack`] gave; `None`: it is not sound, and nothing was taken.
+/// Decodes the output of [`pack`]. Returns `None`, and changes nothing, if it is corrupt.
 pub(super) fn unpack(bytes: &[u8], minutes: &mut [Minute]) -> Option<()> {
     if bytes.is_empty() {
         return Some(());
@@ -329,7 +331,6 @@ mod tests {
             after.restore_base(first, &then.base(first)).expect("sound");
             for hour in first..(first + 24).min(START / HOUR + 260) {
                 let then = lived(hour + 1 - START / HOUR);
-                // First half of it, as at an orderly end.
                 let page = then.page(hour);
                 after.restore_page(hour, 60, &page).expect("sound");
             }

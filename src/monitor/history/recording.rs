@@ -1,4 +1,4 @@
-//! The history of every site goes on with the time: what it was, and when nothing was checked.
+//! Records the history of every site: its state over time, and when nothing was checked.
 
 use crate::monitor::event::{Action, Actions};
 use crate::monitor::history::{Extent, History, Kind, RUN_SCALE, Record, Scope, Share, Span};
@@ -9,33 +9,34 @@ use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 
-/// A wall clock that went back is believed after this: until then it may be one that is about to be
-/// set right, and what is known of the time ahead of it is kept.
+/// Time after which a wall clock that went back is believed: until then it may be about to be
+/// corrected, and the history ahead of it is kept.
 const BELIEVED_AFTER: Duration = Duration::from_secs(600);
-/// Seconds that a clock may go back without being asked about.
+/// Setback of the clock, in seconds, that is ignored.
 const TOLERATED_STEP_BACK: i64 = 120;
 
-/// The histories of all sites, and which of their hours are written.
+/// The histories of all sites, and which of their hours are on disk.
 #[derive(Debug, Default)]
 pub struct Recorder {
     histories: BySite<History>,
-    /// Up to when, in Unix seconds, all histories are known to go; `None` before there was a clock.
+    /// Unix seconds up to which all histories are recorded; `None` before the clock is set.
     known_until: Option<i64>,
-    /// Since when the clock has been behind what is recorded.
+    /// Since when the clock has been behind the recorded history.
     behind: Option<Moment>,
-    /// The hour (since 1970) in which writing was last asked for, or would have been.
+    /// Hour (since 1970) of the last [`Recorder::record`]: the first call of another hour requests
+    /// a save.
     asked: Option<i64>,
-    /// What is written has hours that never were.
+    /// Whether the files hold hours ahead of a clock that was set back, and must be written anew.
     afresh: bool,
-    /// The hours before this one are written.
+    /// The hours before this one are on disk.
     written: Option<i64>,
-    /// Since the start, and those of them that failed by a mistake of ours.
+    /// Checks since the start, and those of them that failed by an internal error.
     checks: u64,
     internal_errors: u64,
 }
 
 impl Recorder {
-    /// There is a new configuration: every site has a history, and no other.
+    /// Adapts to a new configuration: every site has a history.
     pub fn follow(&mut self, origins: &Origins) {
         self.histories.follow(origins);
     }
@@ -44,34 +45,34 @@ impl Recorder {
         &self.histories[watched.place()]
     }
 
-    /// A check has ended, well or by a failure of this kind.
+    /// Counts a check that has ended, with success or with this failure.
     pub fn count_check(&mut self, failure: Option<FailureKind>) {
         self.checks += 1;
         self.internal_errors += u64::from(failure == Some(FailureKind::Internal));
     }
 
-    /// Checks that failed by a mistake of ours, since the start.
+    /// Returns the number of checks that failed by an internal error, since the start.
     pub fn internal_errors(&self) -> u64 {
         self.internal_errors
     }
 
-    /// A check of the site was a good one and took so long.
+    /// Adds the duration of a successful check.
     pub fn on_answer(&mut self, at: usize, took: Duration) {
         self.histories[at].add(took);
     }
 
-    /// The job of the site was a good one and ran so long.
+    /// Adds the run time of a successful job.
     pub fn on_run(&mut self, at: usize, took: Duration) {
         self.histories[at].add(took / RUN_SCALE);
     }
 
-    /// Checks that have ended since the start.
+    /// Returns the number of checks that have ended since the start.
     pub fn checks(&self) -> u64 {
         self.checks
     }
 
-    /// Before anything else: whether the machine stood still until now. Then it is not known what
-    /// was.
+    /// Must be called first at each event. If the machine stood still until now, that time is
+    /// unknown.
     pub fn on_wakeup(&mut self, now: Now, clock_set: bool, stood_still: bool, sites: &Sites) {
         if !clock_set {
             self.known_until = None;
@@ -103,7 +104,7 @@ impl Recorder {
         }
     }
 
-    /// The site is from now on what it is.
+    /// Records the current state of the site.
     fn note(&mut self, wall: i64, watched: &SiteState) {
         self.histories[watched.place()].note(wall, Kind::of(watched.state()));
     }
@@ -125,8 +126,8 @@ impl Recorder {
         histories.for_each(|history| history.rewind(now.wall));
     }
 
-    /// After everything else: what the sites are from now on. Sites that stay as they are are
-    /// accounted for once a minute, when something happens anyway.
+    /// Must be called last at each event: records the states that the sites have from now on. Sites
+    /// whose state has not changed are accounted for once a minute, at its first event.
     pub fn record(&mut self, now: Now, clock_set: bool, sites: &mut Sites, actions: &mut Actions) {
         let Some(known) = self.known_until.filter(|_| clock_set) else {
             return;
@@ -150,22 +151,22 @@ impl Recorder {
         }
     }
 
-    /// Before the history is shown: it goes on until now.
+    /// Records the time until now, before the history is shown.
     pub fn bring_up_to_date(&mut self, now: Now, clock_set: bool, sites: &Sites) {
         if clock_set && self.known_until.is_some() && self.behind.is_none() {
             self.note_all(now.wall, sites);
         }
     }
 
-    /// The first hour that is still to be written.
+    /// Returns the first hour that is not written yet.
     pub fn unwritten_hour(&self) -> Option<i64> {
         let hour = self.known_until?.div_euclid(3600);
         let oldest = hour - 24;
         Some(self.written.unwrap_or(oldest).clamp(oldest, hour))
     }
 
-    /// What is to be written of the history. The hour that runs is left out, unless this is the `last`
-    /// time. [`Recorder::on_saved`] says that it was.
+    /// Returns the part of the history to be written, without the current hour unless this is the
+    /// `last` time. Call [`Recorder::on_saved`] when it is written.
     pub fn records(&self, sites: &Sites, extent: Extent, last: bool) -> Vec<Record> {
         let Some(hour) = self.known_until.map(|known| known.div_euclid(3600)) else {
             return Vec::new();
@@ -197,12 +198,13 @@ impl Recorder {
                 .into_iter()
                 .chain(pages)
                 .collect(),
-            // The base last: what the first minutes lack of their day is in it.
+            // The base is last: it replaces the sum of the first day, whose first minutes are not
+            // in the pages.
             Extent::Whole => pages.chain([record(Scope::Base, hour)]).collect(),
         }
     }
 
-    /// The hours of these records are on disk.
+    /// Records that the hours of these records are on disk.
     pub fn on_saved(&mut self, records: &[Record]) {
         let over = |r: &&Record| r.scope == Scope::Page && r.length == 60;
         if let Some(hour) = records.iter().filter(over).map(|r| r.hour + 1).max() {
@@ -211,13 +213,13 @@ impl Recorder {
         }
     }
 
-    /// What is written must not stay, as the clock was set back for good.
+    /// Returns whether the files must be written anew, as the clock was set back permanently.
     pub fn afresh(&self) -> bool {
         self.afresh
     }
 
-    /// Takes back what an earlier run wrote, in the order of time. Sites that are no longer configured,
-    /// and what is not sound, are passed over.
+    /// Restores what an earlier run wrote, in order of time. Sites that are no longer configured
+    /// and corrupt data are skipped.
     pub fn restore(&mut self, record: &Record, sites: &Sites) {
         for (name, bytes) in record.sites.iter() {
             if let Some(at) = sites.find(name) {
@@ -231,7 +233,7 @@ impl Recorder {
         self.on_saved(std::slice::from_ref(record));
     }
 
-    /// It went down: its first failure was before that was judged.
+    /// Moves the start of an outage back to the first failure.
     pub fn on_down(&mut self, now: Now, watched: &SiteState) {
         if self.known_until.is_none() || self.behind.is_some() {
             return;
@@ -243,8 +245,8 @@ impl Recorder {
     }
 }
 
-/// `Uptime: 99.95 % (24 h), 99.99 % of 3 d 2 h watched (7 d, 30 d, 90 d)`. Spans that go back
-/// further than what is known all say the same, so they say it together.
+/// Returns e.g. `Uptime: 99.95 % (24 h), 99.99 % of 3 d 2 h watched (7 d, 30 d, 90 d)`. Spans that
+/// exceed the recorded time have the same value and share one entry.
 pub(crate) fn uptime_line(past: &History, now: Now) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut labels: Vec<&str> = Vec::new();
@@ -255,14 +257,14 @@ pub(crate) fn uptime_line(past: &History, now: Now) -> String {
         if shares.get(i + 1).is_some_and(same) {
             continue;
         }
-        // Ticks of seconds would be more than is known.
+        // Seconds would be more precise than the data.
         let watched = Duration::from_secs(share.watched().as_secs() / 60 * 60);
         let whole = Duration::from_secs(span.seconds().unsigned_abs());
         let labels = std::mem::take(&mut labels).join(", ");
         parts.push(match share.percent() {
             _ if watched.is_zero() => "not known yet".to_owned(),
             None => "not known yet".to_owned(),
-            // A few minutes of the first hour do not matter.
+            // Up to 1 % of unwatched time is ignored.
             Some(percent) if watched + whole / 100 >= whole => format!("{percent} ({labels})"),
             Some(percent) => format!("{percent} of {} watched ({labels})", lasting(watched)),
         });

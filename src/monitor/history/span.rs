@@ -1,9 +1,9 @@
-//! How much of a time a site was up.
+//! Shares of time in which a site was up.
 
 use super::{Bucket, DAY, DAYS, HOUR, HOURS, History, MINUTE, MINUTES, TICK, pace};
 use std::time::Duration;
 
-/// The times that are asked for.
+/// The periods of charts and percentages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
     Hour,
@@ -23,10 +23,10 @@ impl Span {
         Span::Month,
         Span::Quarter,
     ];
-    /// Those that percentages are shown for.
+    /// The spans with percentages.
     pub const UPTIME: [Span; 4] = [Span::Day, Span::Week, Span::Month, Span::Quarter];
 
-    /// As users write it, and as buttons carry it.
+    /// Returns the word in commands and in callback data.
     pub fn word(self) -> &'static str {
         match self {
             Span::Hour => "1h",
@@ -43,7 +43,7 @@ impl Span {
         Span::ALL.into_iter().find(same)
     }
 
-    /// `last 24 h`.
+    /// Returns the title of a chart, e.g. `last 24 h`.
     pub fn title(self) -> &'static str {
         match self {
             Span::Hour => "last hour",
@@ -55,7 +55,7 @@ impl Span {
         }
     }
 
-    /// How long a part of its chart is, in seconds.
+    /// Returns the length of one part of the chart, in seconds.
     pub fn part(self) -> i64 {
         match self {
             Span::Hour => MINUTE,
@@ -67,7 +67,7 @@ impl Span {
         }
     }
 
-    /// Begin, end and number of the parts that a chart of it has at `now`; the last one still runs.
+    /// Returns begin, end and number of the parts of a chart at `now`; the last part still runs.
     pub fn parts(self, now: i64) -> (i64, i64, usize) {
         let part = self.part();
         let to = (now + part - 1).div_euclid(part) * part;
@@ -75,10 +75,10 @@ impl Span {
         (to - self.seconds(), to, count)
     }
 
-    /// The same for a history that begins at `first`: of a time that is shorter than the span no more
-    /// than that is shown, in parts as fine as those of a span that is no longer than it needs to be.
+    /// Like [`Span::parts`], for a history that begins at `first`: if it is shorter than the span,
+    /// the chart covers only the history, in parts of the shortest span that covers it.
     pub fn parts_since(self, first: Option<i64>, now: i64) -> (i64, i64, usize) {
-        /// Fewer would be no chart.
+        /// Minimum number of parts of a chart.
         const LEAST: i64 = 12;
         let (from, to, count) = self.parts(now);
         let Some(first) = first.filter(|first| *first > from) else {
@@ -92,7 +92,7 @@ impl Span {
         (to - parts * part, to, usize::try_from(parts).unwrap_or(1))
     }
 
-    /// In seconds.
+    /// Returns the length of the span in seconds.
     pub fn seconds(self) -> i64 {
         match self {
             Span::Hour => HOUR,
@@ -105,12 +105,12 @@ impl Span {
     }
 }
 
-/// What part of a time was up.
+/// Division of a period into time up, down and unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     pub up: Duration,
     pub down: Duration,
-    /// Paused, offline, or not watched by us.
+    /// Paused, unreachable, offline, or sitemon did not run.
     pub unknown: Duration,
 }
 
@@ -119,7 +119,7 @@ impl Share {
         self.up + self.down
     }
 
-    /// In hundredths of a percent, rounded, but never to a round 100 % or 0 % that is not so;
+    /// Returns the part up in hundredths of a percent, rounded, but 100 % and 0 % only if exact;
     /// `None` when nothing was watched.
     pub fn up_of_10000(self) -> Option<u32> {
         let (up, all) = (self.up.as_secs(), self.watched().as_secs());
@@ -129,7 +129,7 @@ impl Share {
         u32::try_from(rounded.clamp(least, most)).ok()
     }
 
-    /// `99.95 %`.
+    /// Returns e.g. `99.95 %`.
     pub fn percent(self) -> Option<String> {
         let share = self.up_of_10000()?;
         Some(match share {
@@ -140,21 +140,21 @@ impl Share {
 }
 
 impl History {
-    /// The last of `span` until `now`.
+    /// Returns the share of the last `span` until `now`.
     pub fn uptime(&self, span: Span, now: i64) -> Share {
         self.share(now - span.seconds(), now)
     }
 
-    /// When it was first watched, as far as that is kept: to the minute on the last day, to the hour in
-    /// the last week, else to the day.
+    /// Returns when the site was first watched, as far as the history reaches: to the minute within
+    /// the last day, to the hour within the last week, otherwise to the day.
     pub fn first_watched(&self, now: i64) -> Option<i64> {
         let watched = |(_, _, bucket): &(i64, i64, Bucket)| bucket.up + bucket.down > 0;
         let mut pieces = self.pieces(now - Span::Quarter.seconds(), now);
         pieces.find(watched).map(|(begin, _, _)| begin)
     }
 
-    /// From `from` to `to`, in Unix seconds: to the minute for the last day, before that to the
-    /// hour, and more than a week ago to the day.
+    /// Returns the share from `from` to `to`, in Unix seconds: to the minute for the last day,
+    /// before that to the hour, and more than a week ago to the day.
     pub fn share(&self, from: i64, to: i64) -> Share {
         let (mut up, mut down) = (0i64, 0i64);
         for (_, _, bucket) in self.pieces(from, to) {
@@ -171,14 +171,15 @@ impl History {
         }
     }
 
-    /// The finest buckets there are that begin between `from` and `to`: begin, length, what was.
+    /// Iterates over the finest kept buckets between `from` and `to`: begin, length, bucket.
     fn pieces(&self, from: i64, to: i64) -> impl Iterator<Item = (i64, i64, Bucket)> {
         let first = |unit: i64, at: i64| (at + unit - 1).div_euclid(unit);
         let kept = |unit: i64, count: usize| {
             let oldest = self.until.div_euclid(unit) - count as i64;
             oldest * unit
         };
-        // Where minutes begin, at the start of an hour, and where hours do, at that of a day.
+        // Minutes begin at the start of an hour, and hours at that of a day, unless they reach back
+        // to `from`.
         let minutes = first(HOUR, from.max(kept(MINUTE, MINUTES)));
         let fine = from >= kept(MINUTE, MINUTES);
         let minutes = if fine {
@@ -211,8 +212,8 @@ impl History {
         days.chain(hours).chain(minutes)
     }
 
-    /// Median and 95th percentile of the response times of the last `span`; those of the hours and
-    /// days in it are taken together.
+    /// Returns median and 95th percentile of the response times of the last `span`, computed from
+    /// those of its minutes, hours and days.
     pub fn paces(&self, span: Span, now: i64) -> Option<(Duration, Duration)> {
         let pieces: Vec<Bucket> = self
             .pieces(now - span.seconds(), now)
@@ -223,14 +224,14 @@ impl History {
         pace::took(median).zip(pace::took(p95))
     }
 
-    /// `count` equal parts of the time from `from` to `to`: what each was like.
+    /// Divides the time from `from` to `to` into `count` equal parts.
     pub fn parts(&self, from: i64, to: i64, count: usize) -> Vec<Part> {
         let mut parts = vec![Gathered::default(); count];
         let whole = (to - from).max(1);
         let parts_count = i64::try_from(count).unwrap_or(i64::MAX);
         let seconds = whole / parts_count.max(1);
         for (begin, length, bucket) in self.pieces(from, to) {
-            // A long bucket lies over several parts: each has its share of it.
+            // A long bucket is distributed over the parts it covers.
             let spread = (length / seconds.max(1)).max(1);
             for i in 0..spread {
                 let at = begin + i * length / spread - from;
@@ -252,10 +253,10 @@ impl History {
     }
 }
 
-/// What a part of a chart was like.
+/// One part of a chart.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Part {
-    /// Of its time, 0 to 1; what is missing to the whole is yet to come.
+    /// Share of its time, 0 to 1; what is missing to 1 is in the future.
     pub up: f32,
     pub down: f32,
     pub unknown: f32,
@@ -265,13 +266,13 @@ pub struct Part {
 }
 
 impl Part {
-    /// More than half of its response times were over `slow` ms.
+    /// Returns whether more than half of the response times exceed `slow` ms.
     pub fn is_slow(&self, slow: Option<f32>) -> bool {
         let over = |(slow, median)| median > slow;
         slow.zip(self.median).is_some_and(over)
     }
 
-    /// Nothing of it was watched, though it is not all to come.
+    /// Returns whether nothing of it was watched, and it is not all in the future.
     pub fn is_unwatched(&self) -> bool {
         self.up + self.down == 0.0 && self.unknown > 0.0
     }
@@ -293,7 +294,7 @@ impl Gathered {
         self.tails.push(bucket.p95);
     }
 
-    /// The part is so many seconds long, of which so many are over.
+    /// Returns the part, which is `seconds` long, of which `elapsed` are over.
     fn finish(self, seconds: i64, elapsed: i64) -> Part {
         let millis = |code: u8| pace::took(code).map(|d| d.as_secs_f32() * 1000.0);
         let (_, p95) = pace::percentiles(self.tails.iter().copied());

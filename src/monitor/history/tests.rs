@@ -73,7 +73,7 @@ fn an_absence_of_any_length_is_unknown_and_leaves_what_was_before() {
         history.miss(START + 30 * HOUR + away);
         let share = history.uptime(Span::Quarter, START + 30 * HOUR + away);
         let watched = i64::try_from(share.watched().as_secs()).expect("small");
-        // The day that the 90 days begin in is left out, unless it is all in.
+        // The day in which the 90 days begin is left out, unless it is covered completely.
         let expected = if away > 88 * DAY { 6 * HOUR } else { 30 * HOUR };
         assert_eq!(watched, expected, "{away}");
     }
@@ -104,7 +104,7 @@ fn a_clock_that_is_set_back_is_waited_for_and_one_that_stays_so_is_believed() {
     history.note(START + 13 * HOUR, Kind::Down);
     let share = history.uptime(Span::Day, START + 13 * HOUR);
     assert_eq!(share.up, Duration::from_secs(13 * 3600));
-    // By days, too: the minutes after it are kept.
+    // After a setback of a day and more, too, the following minutes are recorded.
     history.note(START + 5 * DAY, Kind::Up);
     history.rewind(START + DAY + 30 * MINUTE);
     history.note(START + DAY + 30 * MINUTE, Kind::Down);
@@ -195,7 +195,7 @@ fn a_chart_begins_with_the_first_check_in_parts_as_fine_as_its_time_is_short() {
         let share = watched / whole.min(ago) as f32;
         assert!((0.99..1.01).contains(&share), "{ago} {span:?}: {share}");
     }
-    // A pause at its begin is in the picture of a site that is older.
+    // The chart of a site that is older than the span includes a pause at its begin.
     let mut paused = History::new(START - 3 * DAY);
     paused.note(START - 3 * DAY, Kind::Up);
     paused.note(START - 2 * DAY, Kind::Unknown);
@@ -227,7 +227,7 @@ proptest! {
         for span in Span::ALL {
             let until = history.until();
             let share = history.uptime(span, until);
-            // To a minute: the one that it begins in is whole.
+            // The minute in which the span begins counts as a whole.
             let most = u64::try_from(span.seconds() + 60).expect("positive");
             prop_assert!(share.watched().as_secs() <= most, "{span:?} {share:?}");
             prop_assert_eq!(history.parts(until - span.seconds(), until, 90).len(), 90);

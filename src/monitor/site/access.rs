@@ -1,5 +1,6 @@
-//! Access: which chats and users may command, and which sites a chat may see. A site's `chats` is an
-//! access list: to any other chat the site does not exist, in answers, buttons and alerts.
+//! Access: which chats and users may give commands, and which sites a chat may see. A site's
+//! `chats` is an access list: to other chats the site does not exist, in answers, buttons and
+//! alerts.
 
 use crate::monitor::site::Site;
 use crate::monitor::site::table::Sites;
@@ -11,12 +12,12 @@ pub const CONSOLE: i64 = 0;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     pub chats: Vec<i64>,
-    /// In these chats only these users; `None` = all users in them.
+    /// The only users who may give commands in these chats; `None` = all.
     pub users: Option<Vec<i64>>,
 }
 
 impl Access {
-    /// The terminal alone.
+    /// Returns access for the terminal alone.
     pub fn console() -> Access {
         Access {
             chats: vec![CONSOLE],
@@ -24,7 +25,8 @@ impl Access {
         }
     }
 
-    /// Chat **and** user count: a channel post or an anonymous admin has no user of its own.
+    /// Returns whether both chat and user are allowed. A channel post or an anonymous administrator
+    /// has no user id.
     pub fn allows(&self, chat: i64, user: Option<i64>) -> bool {
         self.chats.contains(&chat)
             && self
@@ -33,53 +35,53 @@ impl Access {
                 .is_none_or(|users| user.is_some_and(|u| users.contains(&u)))
     }
 
-    /// The chats that get the alerts of a site.
+    /// Returns the chats that get the alerts of a site.
     pub fn chats_of(&self, site: &Site) -> Vec<i64> {
         let all = self.chats.iter().copied();
         all.filter(|&chat| may_see(chat, site)).collect()
     }
 }
 
-/// Whether `chat`, one of those that may command, learns of `site` and may change it. The terminal
-/// sees everything.
+/// Returns whether `chat`, one that may give commands, may see and change `site`. The terminal may
+/// see every site.
 pub fn may_see(chat: i64, site: &Site) -> bool {
     let listed = |chats: &Vec<i64>| chats.contains(&chat);
     chat == CONSOLE || site.chats.as_ref().is_none_or(listed)
 }
 
 impl Sites {
-    /// The sites that a chat may see, in the order of the file.
+    /// Returns the sites that a chat may see, in the order of the configuration.
     pub fn visible(&self, chat: i64) -> Vec<usize> {
         (0..self.len())
             .filter(|&at| may_see(chat, self[at].config()))
             .collect()
     }
 
-    /// No site is hidden from the chat.
+    /// Returns whether the chat may see all sites.
     pub fn all_visible(&self, chat: i64) -> bool {
         self.iter().all(|w| may_see(chat, w.config()))
     }
 
-    /// The place of the site with this very name, if the chat may see it.
+    /// Returns the place of the site with exactly this name, if the chat may see it.
     pub fn find_visible(&self, chat: i64, name: &str) -> Option<usize> {
         self.find(name)
             .filter(|&at| may_see(chat, self[at].config()))
     }
 
-    /// A group has a new id.
+    /// Replaces the id of a group that got a new one.
     pub fn rename_chat(&mut self, from: i64, to: i64) {
         for watched in self.iter_mut() {
             watched.rename_chat(from, to);
         }
     }
 
-    /// There is a site of this name, but not for the chat.
+    /// Returns whether a site of this name exists that the chat may not see.
     pub fn hidden(&self, chat: i64, name: &str) -> bool {
         self.contains(name) && self.find_visible(chat, name).is_none()
     }
 }
 
-/// `to` in the place of `from`, once.
+/// Replaces `from` by `to`, without duplicates.
 pub fn rename(chats: &mut Vec<i64>, from: i64, to: i64) {
     if chats.contains(&to) {
         chats.retain(|chat| *chat != from);

@@ -1,17 +1,17 @@
-//! Dependencies (`after`): what lies behind a site that is down is unreachable, and silent.
+//! Dependencies (`after`): a site behind one that is down is unreachable and sends no alert.
 
 use crate::monitor::site::suppression::{Suppression, UplinkFault};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
 
 impl Sites {
-    /// What the site depends on.
+    /// Returns the place of the site that this one depends on.
     pub fn parent_of(&self, at: usize) -> Option<usize> {
         let name = self[at].config().after.as_ref()?;
         self.find(name)
     }
 
-    /// It stands between its children and us.
+    /// Returns whether the sites behind this one are unreachable.
     pub fn blocks(&self, at: usize) -> bool {
         let watched = &self[at];
         !mutated!("judge what lies behind a site that is down")
@@ -19,9 +19,9 @@ impl Sites {
             && (watched.is_down() || watched.is_unreachable())
     }
 
-    /// Suppresses what has become unreachable and judges again what no longer is; `offline`: there is
-    /// no connection at all. The configuration has no loops, so this ends after as many rounds as the
-    /// longest chain has links.
+    /// Suppresses the sites that became unreachable and judges those again that are reachable;
+    /// `offline`: there is no connection at all. The configuration has no cycles, so this ends
+    /// after at most as many rounds as the longest chain has links.
     pub fn refresh_reach(&mut self, now: Moment, offline: bool) {
         let dependents = self.dependents().to_vec();
         let mut again = true;
@@ -45,7 +45,7 @@ impl Sites {
         }
     }
 
-    /// The sites that lie behind this one, near and far, and are not paused.
+    /// Returns the sites that depend on this one, directly or not, and are not paused.
     pub fn behind(&self, at: usize) -> Vec<usize> {
         let mut behind = vec![at];
         let mut next = 0;

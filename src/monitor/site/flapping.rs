@@ -1,5 +1,5 @@
-//! Sites that come and go: five changes within an hour are one alert, then none until it has
-//! been up for a quarter of an hour or down for five minutes (docs/alerts.md).
+//! Flapping: five state changes within an hour are sent as one alert, and further ones are silent
+//! until the site has been up for 15 minutes or down for 5 minutes (docs/alerts.md).
 
 use crate::monitor::time::Moment;
 use crate::monitor::time::text::lasting;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 const CHANGES: usize = 5;
 const CHANGES_WITHIN: Duration = Duration::from_secs(3600);
-/// It is no longer flapping when it was up, or down, for so long without a break.
+/// Flapping ends when the site has been up, or down, for this long without a break.
 const STEADY_UP: Duration = Duration::from_secs(15 * 60);
 const STEADY_DOWN: Duration = Duration::from_secs(5 * 60);
 
-/// What is not notified while a site flaps, and until when.
+/// Returns the text about the changes that are not notified while a site flaps.
 pub fn silence_text() -> String {
     format!(
         "Further changes are not told until it has been up for {} or down for {} without a break.",
@@ -20,28 +20,29 @@ pub fn silence_text() -> String {
     )
 }
 
-/// The recent changes of one site.
+/// The recent state changes of one site.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Flapping {
-    /// Within the last hour, oldest first; at most [`CHANGES`].
+    /// Changes within the last hour, oldest first; at most [`CHANGES`].
     changes: Vec<Moment>,
-    /// It is flapping; the last time it was anything but steady.
+    /// `Some` while the site flaps: the start of its steady time.
     restless: Option<Moment>,
 }
 
-/// How a change is to be notified.
+/// How a change is notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeNotice {
-    /// As itself.
+    /// With its own alert.
     Normal,
-    /// As "is flapping", once.
+    /// With the alert "is flapping", once.
     Flapping,
     /// Not at all.
     Silent,
 }
 
 impl Flapping {
-    /// How steady it was while nothing ran is not known.
+    /// Restores an earlier run's state. Steady time starts now: that of the time between is
+    /// unknown.
     pub fn restore(changes: Vec<Moment>, flapping: bool, now: Moment) -> Flapping {
         Flapping {
             restless: flapping.then_some(now),
@@ -49,7 +50,7 @@ impl Flapping {
         }
     }
 
-    /// The site changed its state.
+    /// Records a change of the site's state.
     pub fn on_change(&mut self, now: Moment) -> ChangeNotice {
         self.changes.retain(|at| now.since(*at) < CHANGES_WITHIN);
         if self.changes.len() == CHANGES {
@@ -76,13 +77,13 @@ impl Flapping {
         &self.changes
     }
 
-    /// When it will have been steady for long enough, as it is now.
+    /// Returns when flapping ends if the site stays as it is.
     pub fn steady_at(&self, down: bool) -> Option<Moment> {
         let steady = if down { STEADY_DOWN } else { STEADY_UP };
         self.restless.map(|at| at + steady)
     }
 
-    /// Time in which it was not judged does not count as steady.
+    /// Restarts the steady time, which does not include time in which the site was not judged.
     pub fn restart_steady_time(&mut self, now: Moment) {
         if let Some(at) = &mut self.restless {
             *at = now;
@@ -93,12 +94,12 @@ impl Flapping {
         self.changes.clear();
     }
 
-    /// The past was elsewhere than was thought.
+    /// Corrects the times of the changes after the clock was set.
     pub fn redate(&mut self, redate: impl Fn(&mut Moment)) {
         self.changes.iter_mut().for_each(redate);
     }
 
-    /// It is steady again.
+    /// Ends flapping.
     pub fn end(&mut self) {
         *self = Flapping::default();
     }

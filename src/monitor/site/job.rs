@@ -1,15 +1,15 @@
-//! A job that reports by itself (`push:`): when its next report is due, and what it said last.
+//! A job that reports by itself (`push:`): when its next report is due, and its last report.
 //!
-//! | known of the job | judged | test |
+//! | job | judged | test |
 //! | --- | --- | --- |
-//! | it has ended badly | down at once | `a_bad_report_is_down_with_code_and_last_lines` |
-//! | no end was reported by when it is due and `grace` | down | `a_report_that_is_missing_is_told_with_the_time_of_the_last` |
+//! | its end was reported as failed | down at once | `a_bad_report_is_down_with_code_and_last_lines` |
+//! | no end was reported until `grace` after the due time | down | `a_report_that_is_missing_is_told_with_the_time_of_the_last` |
 //! | it was started, and has not ended within `longest` | down; until then no report is missing | `a_job_that_runs_too_long_is_down` |
-//! | it has ended well | up | `the_next_good_report_ends_the_outage` |
+//! | its end was reported as good | up | `the_next_good_report_ends_the_outage` |
 //!
-//! A job is never late for what was our own absence: after a start, a standstill, a jump of the clock, the end of a
-//! pause or of `unreachable`, and from when the clock is set it has at least `grace`. What a jump of the clock
-//! passed over is not waited for.
+//! A job is never late because sitemon did not run: after a start, a standstill, a jump of the
+//! clock, the end of a pause or of `unreachable`, and after the clock is set it gets at least
+//! `grace`. Reports due in a time that a jump of the clock skipped are not expected.
 
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
@@ -21,32 +21,32 @@ use crate::monitor::time::{Moment, Now, hours};
 use nanoserde::{DeJson, SerJson};
 use std::time::Duration;
 
-/// The clock of another machine may be so much ahead: a report that comes so long before its time is that of this
-/// time. Never longer than `grace`.
+/// Maximum time by which a report may precede its due time: the clock of another machine may be
+/// ahead. Never longer than `grace`.
 const EARLY: Duration = Duration::from_secs(60);
-/// In seconds. cron(8) runs nothing again when the clock is set back by less.
+/// Setback of the clock, in seconds, up to which cron(8) does not run jobs again.
 const RUN_AGAIN_AFTER: i64 = 3 * 3600;
 
-/// In place of Unix seconds, of what happened by a clock that was not set.
+/// Stands for a time that was taken while the clock was not set.
 const UNDATED: i64 = 0;
 
-/// What is known of the job of one site.
+/// The state of the job of one site.
 #[derive(Debug)]
 pub struct PushJob {
     plan: PushCheck,
-    /// What was due until then has come, or is not waited for.
+    /// Reports due until then have come, or are not expected.
     base: Stamp,
     started: Option<Stamp>,
     last: Option<LastReport>,
-    /// The `at` of the newest report.
+    /// The `at` of the newest report, in ms.
     newest: i64,
-    /// That of the newest one that came from the spool in this run.
+    /// The `at` of the newest report that came from the spool in this run, in ms.
     newest_kept: i64,
-    /// Nothing is late before this.
+    /// No report is late before this.
     not_before: Moment,
-    /// Time without a connection, which is added for jobs that report by HTTP.
+    /// Time without a connection, by which deadlines of jobs that report by HTTP are extended.
     excused: Duration,
-    /// It is known that this report is missing.
+    /// Whether the deadline has passed and the failure was returned to be judged.
     missed: bool,
 }
 
@@ -56,11 +56,11 @@ struct Stamp {
     moment: Moment,
     /// Unix seconds.
     wall: i64,
-    /// `wall` is of a clock that was believed.
+    /// Whether the clock was set when `wall` was taken.
     dated: bool,
 }
 
-/// The last report of an end.
+/// The last report of an end, good or bad.
 #[derive(Debug)]
 struct LastReport {
     at: Stamp,
@@ -71,21 +71,22 @@ struct LastReport {
     by_http: bool,
 }
 
-/// When something will be wrong with a job.
+/// The time at which a job is judged as failed unless it reports before.
 #[derive(Clone, Copy, Debug)]
 struct Deadline {
     at: Moment,
-    /// Unix seconds; without what is added for our own absence.
+    /// Unix seconds, without extensions.
     wall: i64,
-    /// It must have ended by then, else reported.
+    /// Whether the job was started and must end by then; otherwise a report is due.
     running: bool,
 }
 
-/// What of a job survives a restart. All times in Unix seconds, 0 without a clock.
+/// The part of a job's state that survives a restart. Times in Unix seconds, 0 without a
+/// clock.
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct JobRecord {
-    /// By what it was due: with another plan nothing is waited for that was due before.
+    /// Due times as text: if they have changed, reports due before the restart are not expected.
     pub plan: String,
     pub base: i64,
     pub started: Option<i64>,
@@ -109,7 +110,7 @@ impl Stamp {
         }
     }
 
-    /// Of something that was at `wall`.
+    /// Returns the stamp of a past time, in Unix seconds.
     fn past(now: Now, wall: i64) -> Stamp {
         Stamp {
             moment: now.past_moment(wall),
@@ -118,7 +119,7 @@ impl Stamp {
         }
     }
 
-    /// What of it survives a restart: no time of a clock that was not set.
+    /// Returns the Unix seconds for the state file; 0 if the clock was not set.
     fn kept(&self) -> i64 {
         match self.dated {
             true => self.wall,
@@ -126,7 +127,8 @@ impl Stamp {
         }
     }
 
-    /// Of an earlier run. How long ago it was is not known without a date: it is counted from now.
+    /// Returns the stamp of a time of an earlier run. Without a date its age is unknown, so that it
+    /// counts from now.
     fn restored(now: Now, wall: i64) -> Stamp {
         match wall {
             UNDATED => Stamp::new(now, false),
@@ -159,7 +161,7 @@ impl PushJob {
         }
     }
 
-    /// Another configuration: what was due by the old one is not waited for.
+    /// Replaces the configuration: reports due by the old one are not expected.
     pub fn change_plan(&mut self, plan: &PushCheck, now: Now) {
         let same = (&self.plan.due, self.plan.grace, self.plan.longest)
             == (&plan.due, plan.grace, plan.longest);
@@ -171,18 +173,18 @@ impl PushJob {
         }
     }
 
-    /// Nothing is late for as long as `grace` from now on.
+    /// Extends the deadlines to at least `grace` from now.
     pub fn grant_grace(&mut self, now: Moment) {
         self.not_before = self.not_before.max(now + self.plan.grace);
     }
 
-    /// Judging starts afresh.
+    /// Makes the job be judged anew.
     pub fn on_reset(&mut self, now: Moment) {
         self.missed = false;
         self.grant_grace(now);
     }
 
-    /// The clock is set from now on.
+    /// Corrects the times that were taken before the clock was set.
     pub fn on_clock_set(&mut self, now: Now) {
         self.base.on_clock_set(now);
         let last = self.last.as_mut().map(|last| &mut last.at);
@@ -192,10 +194,11 @@ impl PushJob {
         self.grant_grace(now.moment());
     }
 
-    /// The wall clock would have shown `before` and shows another time: it was set, or the machine slept.
+    /// Handles a jump of the wall clock, which would have shown `before`: it was set, or the
+    /// machine slept.
     pub fn on_jump(&mut self, before: i64, now: Now) {
         self.grant_grace(now.moment());
-        // The time by which the clock jumped has not passed for a job that runs.
+        // The jump does not count as run time of a job.
         if let Some(started) = &mut self.started {
             started.wall = now.wall_at(started.moment);
         }
@@ -203,7 +206,7 @@ impl PushJob {
             self.base.wall = now.wall_at(self.base.moment);
             return;
         };
-        // What was due before is still waited for.
+        // A report that was due before the jump is still expected.
         let waited_for = self.next_time(times, now);
         if waited_for.is_none_or(|(from, _)| from > before) {
             self.base.wall = match self.base.wall.saturating_sub(now.wall) {
@@ -213,32 +216,34 @@ impl PushJob {
         }
     }
 
-    /// There was no connection for so long: a job elsewhere could not report.
+    /// Extends the deadlines of a job elsewhere, which could not report while there was no
+    /// connection.
     pub fn on_online(&mut self, lasted: Duration) {
         if self.reports_by_http() {
             self.excused = self.excused.saturating_add(lasted);
         }
     }
 
-    /// It reports by HTTP, as far as is known.
+    /// Returns whether the job reports by HTTP, as far as is known.
     pub fn reports_by_http(&self) -> bool {
         let last = self.last.as_ref().map(|last| last.by_http);
         last.unwrap_or(self.plan.token.is_some())
     }
 
-    /// When the next report is due by the clock: from, and until.
+    /// Returns when the next report is due by the clock: from and until, in Unix seconds.
     fn next_time(&self, times: &[hours::Window], now: Now) -> Option<(i64, i64)> {
         let early = seconds(EARLY.min(self.plan.grace));
         let after = self.base.wall.saturating_add(early);
-        // The last time at which a clock shows that minute.
+        // The start of that minute; of its second occurrence if clocks are set back then.
         hours::next_stretch(times, after, now.zone).map(|(from, until)| (from, until - 60))
     }
 
-    /// When to look again; `down`: the site is, so that much is known. To be asked while the clock is believed.
+    /// Returns when to call this again; `down`: the site is down already. Call it only while the
+    /// clock is set.
     ///
     /// # Errors
     ///
-    /// Something is wrong, which is to be judged.
+    /// Returns the failure to judge: the last report is a bad one, or a report is missing.
     pub fn look(&mut self, down: bool, now: Now) -> Result<Option<Moment>, Box<Outcome>> {
         self.base.dated = true;
         if !down {
@@ -246,7 +251,7 @@ impl PushJob {
                 return Err(Box::new(last.outcome()));
             }
             if self.missed {
-                // That it is missing was not the job's fault.
+                // The site is not down although the report is missing: that failure was excused.
                 self.on_reset(now.moment());
             }
         }
@@ -300,14 +305,14 @@ impl PushJob {
         Outcome::failed(FailureKind::Job, cause)
     }
 
-    /// The job reports. What is to be judged; `None` for a start, and for what is known already.
+    /// Handles a report. Returns the outcome to judge; `None` for a start and for a known report.
     pub fn on_report(&mut self, report: &Report, now: Now, clock_set: bool) -> Option<Outcome> {
         let kept = report.way == Way::Spool;
-        // The clock was set back since. It is known in whole seconds.
+        // The clock was set back since. Its resolution is whole seconds.
         let ahead = |at: i64| clock_set && at.div_euclid(1000) > now.wall;
         let known = match report.way {
             Way::Spool => report.at <= self.newest && !ahead(self.newest),
-            // It waited at the socket for so long that it was kept as well.
+            // It waited at the socket for so long that its sender stored it in the spool as well.
             Way::Socket => clock_set && report.at <= self.newest_kept && !ahead(self.newest_kept),
             Way::Http => false,
         };
@@ -329,7 +334,7 @@ impl PushJob {
         let started = match report.kind {
             ReportKind::Start => {
                 self.started = Some(stamp);
-                // One that is late may still come.
+                // A start is not judged: the end may still be reported, if late.
                 return None;
             }
             ReportKind::Good | ReportKind::Bad => self.started.take(),
@@ -350,14 +355,14 @@ impl PushJob {
         Some(outcome)
     }
 
-    /// What the job printed last, when that was a failure.
+    /// Returns what the job printed last, if it failed and printed more than one line.
     pub fn failed_lines(&self) -> Option<&str> {
         let last = self.last.as_ref().filter(|last| last.failed)?;
         Some(last.lines.as_str()).filter(|lines| lines.contains('\n'))
     }
 
-    /// Its state in lines, for a user: how it ended last, and when the next report is due. What it printed last is
-    /// apart.
+    /// Returns the state in lines for a user (last end, next due time), and what the job printed
+    /// last.
     pub fn lines(&self, dated: bool, now: Now) -> (Vec<String>, &str) {
         let mut lines = Vec::new();
         let ago = |stamp: &Stamp| lasting(now.since(stamp.moment));
@@ -387,7 +392,7 @@ impl PushJob {
         (lines, printed)
     }
 
-    /// What of it survives a restart.
+    /// Returns the part of the state that survives a restart.
     pub fn record(&self) -> JobRecord {
         let last = self.last.as_ref();
         JobRecord {
@@ -404,7 +409,7 @@ impl PushJob {
         }
     }
 
-    /// Goes on where an earlier run stopped.
+    /// Restores the state of an earlier run.
     pub fn restore(&mut self, record: &JobRecord, now: Now) {
         self.base = match record.plan == self.plan.due.to_string() {
             true => Stamp::restored(now, record.base),
@@ -425,7 +430,7 @@ impl PushJob {
 }
 
 impl LastReport {
-    /// `exit code 3`, `killed by signal 9`, `reported as failed`, `ended well`.
+    /// Returns e.g. `exit code 3`, `killed by signal 9`, `reported as failed`, `ended well`.
     fn end(&self) -> String {
         match self.code {
             Some(signal) if signal < 0 => format!("killed by signal {}", signal.unsigned_abs()),
@@ -435,13 +440,14 @@ impl LastReport {
         }
     }
 
-    /// `exit code 3 after 4 min`.
+    /// Returns e.g. `exit code 3 after 4 min`.
     fn ended_briefly(&self) -> String {
         let took = self.took.map(|took| format!(" after {}", run_time(took)));
         self.end() + &took.unwrap_or_default()
     }
 
-    /// What is to be judged; a failure as `exit code 3 after 4 min: no space left on device`.
+    /// Returns the outcome to judge; a failure e.g. as
+    /// `exit code 3 after 4 min: no space left on device`.
     fn outcome(&self) -> Outcome {
         let ended = || match self.lines.lines().last() {
             Some(line) => format!("{}: {line}", self.ended_briefly()),

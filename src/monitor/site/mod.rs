@@ -1,4 +1,4 @@
-//! What is watched and how it is to be judged: plain data made by the configuration.
+//! Configuration of a site: plain data, built by the configuration parser.
 
 pub mod access;
 mod dependencies;
@@ -27,47 +27,48 @@ use std::time::Duration;
 pub struct Site {
     /// Unique, 1 to 64 characters.
     pub name: String,
-    /// The address as the file has it: `$NAME` not filled in, a password in it masked. Safe to show.
+    /// The URL as the configuration has it: `$NAME` unexpanded, a password masked. Safe to show.
     pub url: String,
     /// Time between checks, at least 1 s.
     pub interval: Duration,
-    /// For the whole check, connect to last byte; waiting for a permit is not counted.
+    /// Limit for the whole check, from connect to last byte. Waiting for a permit is not counted.
     pub timeout: Duration,
-    /// Failures in a row that make it down, 1 to 100.
+    /// Failures in a row before the site is down, 1 to 100.
     pub tries: u32,
-    /// Time between tries after a first failure.
+    /// Time between tries after a failure.
     pub retry: Duration,
-    /// Successes in a row that make it up again, 1 to 100.
+    /// Successes in a row before the site is up again, 1 to 100.
     pub recover: u32,
     /// Time between repeats of a down alert that no user acknowledged; `None` = never.
     pub remind: Option<Duration>,
-    /// Slower than this is degraded.
+    /// Response time above which the site is degraded.
     pub slow: Option<Duration>,
-    /// Name of the site this one depends on: while that one is down, this one is unreachable.
+    /// Name of the site that this one depends on: while that site is down, this one is unreachable.
     pub after: Option<String>,
     /// Label for `/status` and `/check`.
     pub group: Option<String>,
-    /// A line under its down alert and in `/site`.
+    /// Text shown below its down alert and in `/site`.
     pub note: Option<String>,
-    /// Configured but not checked.
+    /// Whether the site is configured but not checked.
     pub paused: bool,
-    /// These chats alone get its alerts; `None` = all.
+    /// The only chats that get its alerts; `None` = all.
     pub chats: Option<Vec<i64>>,
-    /// The topic of a forum group that its alerts go to, from 1 = General; `None` = the chat's.
+    /// Topic of a forum group for its alerts, from 1 = General; `None` = the chat's.
     pub topic: Option<i64>,
-    /// Windows of local time in which it is checked, but no alert is made.
+    /// Windows of local time in which the site is checked but no alert is sent.
     pub maintenance: Vec<Window>,
-    /// Warn when a certificate of the chain ends within this (https and tls); `None` = it is never inspected.
+    /// Warn when a certificate of the chain expires within this time (https and tls); `None` =
+    /// never inspect it.
     pub cert: Option<Duration>,
-    /// Warn when the registration of the domain ends within this; `None` = never ask.
+    /// Warn when the registration of the domain expires within this time; `None` = never query it.
     pub domain: Option<Duration>,
-    /// What no cause may show, whatever the server says.
+    /// Texts that are masked in every cause.
     pub secrets: Secrets,
-    /// What is asked of it.
+    /// What is checked, and how.
     pub check: Check,
 }
 
-/// Secrets of one site, longer ones first.
+/// Secrets of one site, longest first.
 #[derive(Clone, Default, PartialEq)]
 pub struct Secrets(Vec<String>);
 
@@ -76,13 +77,13 @@ impl Secrets {
         Secrets(secrets)
     }
 
-    /// The secrets themselves, to be looked for.
+    /// Iterates over the secrets in clear text, for masking.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 }
 
-/// Only what is safe to show.
+/// Shows no secret.
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
@@ -90,7 +91,7 @@ impl fmt::Debug for Secrets {
 }
 
 impl Site {
-    /// It needs a certificate, and so a clock that is set.
+    /// Returns whether the check verifies certificates, for which the clock must be set.
     pub fn uses_tls(&self) -> bool {
         match &self.check {
             Check::Http(check) => check.url.starts_with("https:"),
@@ -104,12 +105,13 @@ impl Site {
         }
     }
 
-    /// What its check finds is true only as long as the wall clock is.
+    /// Returns whether the result of the check is valid only if the wall clock is set.
     pub fn needs_clock(&self) -> bool {
         self.uses_tls() || matches!(&self.check, Check::Host(check) if check.needs_clock())
     }
 
-    /// It is this machine itself, or what a program looks at near it.
+    /// Returns whether the check observes this machine, or (`exec:`) something on it or on its
+    /// network.
     pub fn is_this_machine(&self) -> bool {
         match &self.check {
             Check::Host(_) | Check::Push(_) => true,
@@ -118,13 +120,13 @@ impl Site {
         }
     }
 
-    /// Its check makes connections.
+    /// Returns whether the check opens network connections.
     pub fn needs_connection(&self) -> bool {
         !matches!(self.check, Check::Host(_) | Check::Exec(_) | Check::Push(_))
     }
 
-    /// The host that is spoken to, without brackets; empty for the system's resolvers, for this
-    /// machine and for programs.
+    /// Returns the host to connect to, without brackets; empty for the system's resolvers, this
+    /// machine and programs.
     pub fn host(&self) -> &str {
         match &self.check {
             Check::Http(check) => host_of(&check.url),
@@ -136,12 +138,12 @@ impl Site {
         }
     }
 
-    /// The address, when the host is one and not a name; that of this machine is loopback's.
+    /// Returns the host if it is an IP address; loopback for this machine.
     pub fn literal(&self) -> Option<IpAddr> {
         if self.is_this_machine() {
             return Some(Ipv4Addr::LOCALHOST.into());
         }
-        // An address of a link may have its interface behind it.
+        // A link-local address may carry a zone (`fe80::1%eth0`).
         self.host().split('%').next()?.parse().ok()
     }
 }
@@ -156,7 +158,7 @@ fn host_of(url: &str) -> &str {
     }
 }
 
-/// What a check does; one variant a protocol.
+/// What a check does: one variant per protocol.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant)] // nearly every site is an HTTP one
 pub enum Check {
@@ -170,7 +172,7 @@ pub enum Check {
     Push(PushCheck),
 }
 
-/// `tcp://host:port`: a connection, and what is said over it.
+/// `tcp://host:port`: connects, then optionally sends and expects text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpCheck {
     /// A name, or an address without brackets.
@@ -180,44 +182,44 @@ pub struct TcpCheck {
     pub send_expect: SendExpect,
 }
 
-/// `tls://host:port`: the same under TLS.
+/// `tls://host:port`: the same over TLS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsCheck {
     /// A name, or an address without brackets.
     pub host: String,
     pub port: u16,
     pub ip: IpVersion,
-    /// TLS begins only after a word of this protocol (`?starttls=smtp`).
+    /// Protocol whose STARTTLS command precedes the handshake (`?starttls=smtp`).
     pub starttls: Option<StartTls>,
     pub send_expect: SendExpect,
-    /// Check trust and host name.
+    /// Whether to verify trust and host name.
     pub verify: bool,
     /// PEM file of a private CA for this site.
     pub ca_file: Option<PathBuf>,
 }
 
-/// The proxy that a request goes by.
+/// The proxy for the requests of a site.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Proxy {
-    /// What the environment names, if anything.
+    /// The proxy that environment variables name, if any.
     #[default]
     Environment,
-    /// None at all.
+    /// Direct connection.
     None,
     /// `http://`, `socks5://` or `socks5h://`, always with a port.
     Server(SecretUrl),
 }
 
-/// What is sent, and what must come.
+/// Text to send, and text to expect.
 #[derive(Clone, Default, PartialEq)]
 pub struct SendExpect {
-    /// Filled in. May hold secrets: never show it.
+    /// With `$NAME` expanded. May hold secrets: never show it.
     pub send: Option<String>,
     /// Text that must occur in the first 4 KiB.
     pub expect: Option<String>,
 }
 
-/// Only what is safe to show.
+/// Shows no secret.
 impl fmt::Debug for SendExpect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Talk")
@@ -226,7 +228,7 @@ impl fmt::Debug for SendExpect {
     }
 }
 
-/// Protocols that begin in the clear (RFC 3207, RFC 9051 section 6.2.1, RFC 2595 section 4).
+/// Protocols that begin in clear text (RFC 3207, RFC 9051 section 6.2.1, RFC 2595 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartTls {
     Smtp,
@@ -237,18 +239,18 @@ pub enum StartTls {
 /// `dns://[server[:port]]/name?type=A` (RFC 4501).
 #[derive(Clone, Debug, PartialEq)]
 pub struct DnsCheck {
-    /// The server to ask; `None` = the system's resolvers (`/etc/resolv.conf`).
+    /// The server to query; `None` = the system's resolvers (`/etc/resolv.conf`).
     pub server: Option<(String, u16)>,
-    /// What is asked for, without the dot at the end.
+    /// The name to query, without a trailing dot.
     pub name: String,
     pub kind: RecordKind,
     /// A value that one of the records must have.
     pub expect: Option<String>,
-    /// The family in which the server is spoken to.
+    /// Address family for the connection to the server.
     pub ip: IpVersion,
 }
 
-/// Kinds of DNS records that can be asked for (RFC 1035 section 3.2.2, RFC 3596, RFC 2782, RFC 8659).
+/// Types of DNS records (RFC 1035 section 3.2.2, RFC 3596, RFC 2782, RFC 8659).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordKind {
     A,
@@ -277,7 +279,7 @@ impl RecordKind {
         RecordKind::Srv,
     ];
 
-    /// As it is written in a URL: `A`, `AAAA`, …
+    /// Returns the type as written in a URL: `A`, `AAAA`, …
     pub fn word(self) -> &'static str {
         match self {
             RecordKind::A => "A",
@@ -300,12 +302,12 @@ pub struct IcmpCheck {
     /// A name, or an address without brackets.
     pub host: String,
     pub ip: IpVersion,
-    /// More lost requests than this make it degraded, in percent, below 100.
+    /// Packet loss above which the site is degraded, in percent, below 100.
     pub loss: Option<u32>,
 }
 
-/// `host:KIND`: a figure of this machine, and how far it may go. Beyond that the site is down; beyond
-/// `warn`, which comes before, it is degraded.
+/// `host:KIND`: a figure of this machine and its limits. Beyond the limit the site is down; beyond
+/// `warn`, which is reached first, it is degraded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HostCheck {
     /// `host:disk/PATH`: the file system at an absolute path; at least one of `free` and `inodes`.
@@ -316,55 +318,55 @@ pub enum HostCheck {
         warn: Option<Amount>,
         inodes: Option<Amount>,
     },
-    /// `host:memory`: what programs can still have without swapping (`MemAvailable`).
+    /// `host:memory`: memory available to programs without swapping (`MemAvailable`).
     Memory {
         available: Amount,
         warn: Option<Amount>,
     },
-    /// `host:load`: the load average of 5 minutes.
+    /// `host:load`: the load average over 5 minutes.
     Load { max: f64, warn: Option<f64> },
-    /// `host:temperature`: of the hottest thermal zone, in whole degrees Celsius.
+    /// `host:temperature`: that of the hottest thermal zone, in whole degrees Celsius.
     Temperature { max: i32, warn: Option<i32> },
-    /// `host:file/PATH`: a file at an absolute path, at most so old and at least so large.
+    /// `host:file/PATH`: the file at an absolute path, its maximum age and its minimum size.
     File {
         path: PathBuf,
         age: Option<Duration>,
         /// In bytes.
         size: Option<u64>,
     },
-    /// `host:process/NAME`: a process of this name.
+    /// `host:process/NAME`: a running process of this name.
     Process { name: String },
 }
 
 impl HostCheck {
-    /// The age of a file is a difference of wall clock times.
+    /// Returns whether the wall clock is needed: the age of a file is computed from it.
     fn needs_clock(&self) -> bool {
         matches!(self, HostCheck::File { age: Some(_), .. })
     }
 }
 
-/// `push:`: a job that reports by itself.
+/// `push:`: a job that reports its end to sitemon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PushCheck {
     pub due: Due,
-    /// A report may be so late.
+    /// How late a report may be.
     pub grace: Duration,
-    /// A job that was started must end within this.
+    /// Maximum run time of a job that reported its start.
     pub longest: Option<Duration>,
-    /// What a report by HTTP must come with.
+    /// The token that a report over HTTP must carry.
     pub token: Option<Token>,
 }
 
 /// When reports are due.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Due {
-    /// So long after the last one.
+    /// At most this long after the previous report.
     Every(Duration),
-    /// Within these minutes of local time.
+    /// In these windows of local time, one minute each.
     At(Vec<Window>),
 }
 
-/// `every 1 d`, `at Mon-Fri 03:00`.
+/// Shows e.g. `every 1 d`, `at Mon-Fri 03:00`.
 impl fmt::Display for Due {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -374,7 +376,7 @@ impl fmt::Display for Due {
     }
 }
 
-/// A secret by which another machine is known.
+/// A secret that authenticates another machine.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -383,31 +385,31 @@ impl Token {
         Token(token)
     }
 
-    /// The secret itself.
+    /// Returns the secret in clear text.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// Only what is safe to show.
+/// Shows no secret.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
 }
 
-/// `exec:`: a program by the interface of Nagios' plugins.
+/// `exec:`: a program with the interface of Nagios plugins.
 #[derive(Clone, PartialEq)]
 pub struct ExecCheck {
-    /// The absolute path of the program, and its arguments. Safe to show.
+    /// Absolute path of the program, and its arguments. Safe to show.
     pub command: Vec<String>,
-    /// Filled in. May hold secrets: never show it.
+    /// Environment variables, with `$NAME` expanded. May hold secrets: never show them.
     pub env: Vec<(String, String)>,
-    /// What it looks at is on this machine or its network.
+    /// Whether the program checks this machine or its network.
     pub local: bool,
 }
 
-/// Only what is safe to show.
+/// Shows no secret.
 impl std::fmt::Debug for ExecCheck {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ExecCheck")
@@ -416,24 +418,24 @@ impl std::fmt::Debug for ExecCheck {
     }
 }
 
-/// How much there must be at least.
+/// A minimum that must be free.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount {
-    /// Of all there is, above 0 and at most 100.
+    /// Percentage of the total, above 0 and at most 100.
     Percent(f64),
-    /// Of bytes, or of inodes.
+    /// Number of bytes, or of inodes.
     Count(u64),
 }
 
 /// A condition on a JSON body, e.g. `queue.# < 100`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JsonCondition {
-    /// As the user wrote it.
+    /// The condition as the user wrote it.
     pub text: String,
-    /// GJSON's: `a.b`, `a.0`, `a.#` (length).
+    /// Path in GJSON syntax: `a.b`, `a.0`, `a.#` (length).
     pub path: String,
     pub op: JsonOp,
-    /// What it is compared with; `Null` for [`JsonOp::Exists`].
+    /// The value to compare with; `Null` for [`JsonOp::Exists`].
     pub value: JsonValue,
 }
 
@@ -445,87 +447,86 @@ pub enum JsonOp {
     AtMost,
     Greater,
     AtLeast,
-    /// A text within a text, or an element of an array.
+    /// The text is part of a text, or the value an element of an array.
     Contains,
     Exists,
 }
 
-/// A JSON literal, or a bare word, which is a string.
+/// A JSON literal, or a bare word, which is read as a string.
 #[derive(Clone, Debug, PartialEq)]
 pub enum JsonValue {
     Null,
     Bool(bool),
-    /// As the user wrote it (RFC 8259, section 6): no f64 holds every integer.
+    /// As the user wrote it (RFC 8259, section 6): f64 cannot represent every integer.
     Number(String),
     Text(String),
 }
 
-/// Log in first, then check with the cookies of that.
+/// A login before the check, which then sends the cookies of the login.
 #[derive(Clone, PartialEq)]
 pub struct Login {
-    /// Where the form is sent, filled in. May hold secrets.
+    /// URL that the form is sent to, with `$NAME` expanded. May hold secrets.
     pub url: String,
-    /// The page with the form: its hidden fields are sent along.
+    /// Page with the form; its hidden fields are sent too.
     pub page: Option<String>,
-    /// Fields, filled in. Hold secrets: never show them.
+    /// Form fields, with `$NAME` expanded. They hold secrets: never show them.
     pub form: Vec<(String, String)>,
     pub expect: Option<LoginExpect>,
 }
 
-/// How a login is known to have worked; without it any answer of 200-399 will do.
+/// How a successful login is recognised; without it by any status of 200-399.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LoginExpect {
     Status(StatusSet),
-    /// Text in the answer to the form.
+    /// Text in the response to the form.
     Text(String),
 }
 
-/// Only what is safe to show.
+/// Shows no secret.
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login").finish_non_exhaustive()
     }
 }
 
-/// An HTTP request and the conditions on its answer.
+/// An HTTP request and the conditions on its response.
 #[derive(Clone, PartialEq)]
 pub struct HttpCheck {
-    /// Absolute `http:` or `https:` URL with everything filled in. May hold secrets: never show it.
+    /// Absolute `http:` or `https:` URL, with `$NAME` expanded. May hold secrets: never show it.
     pub url: String,
-    /// The proxy that the requests go by.
     pub proxy: Proxy,
-    /// Name or number of the interface behind which link-local addresses of this check are: no URL
-    /// of the standard holds it.
+    /// Interface (name or index) of link-local addresses of this check: a standard URL cannot hold
+    /// it.
     pub zone: Option<String>,
     pub method: String,
-    /// Extra request headers, filled in. May hold secrets.
+    /// Extra request headers, with `$NAME` expanded. May hold secrets.
     pub headers: Vec<(String, String)>,
-    /// Request body, filled in. May hold secrets.
+    /// Request body, with `$NAME` expanded. May hold secrets.
     pub send: Option<String>,
     pub auth: Option<Auth>,
-    /// Wanted status codes.
+    /// Accepted status codes.
     pub status: StatusSet,
     /// Text that must occur in the first 1 MiB of the body.
     pub body: Option<String>,
     /// Text that must not occur in the first 1 MiB of the body.
     pub body_not: Option<String>,
-    /// Conditions on the body, which must then be JSON.
+    /// Conditions on the body, which must be JSON if there are any.
     pub json: Vec<JsonCondition>,
-    /// Boxed, as few sites have one.
+    /// Boxed because few sites have a login.
     pub login: Option<Box<Login>>,
-    /// Redirects followed at most; 0 = none, the redirect itself is judged.
+    /// Maximum number of redirects; 0 = follow none and judge the redirect itself.
     pub redirects: u32,
-    /// A public server may redirect to addresses that aren't public.
+    /// Whether a public server may redirect to addresses that aren't public.
     pub private_redirects: bool,
     pub version: HttpVersion,
     pub ip: IpVersion,
-    /// Check trust and host name of a TLS server.
+    /// Whether to verify trust and host name of a TLS server.
     pub verify: bool,
     /// PEM file of a private CA for this site.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Only what is safe to show: everything else may hold secrets.
+/// Shows no secret: every other field may hold one.
 impl fmt::Debug for HttpCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpCheck")
@@ -535,7 +536,7 @@ impl fmt::Debug for HttpCheck {
     }
 }
 
-/// Credentials sent with the first request and to the same origin after a redirect.
+/// Credentials for the first request and for redirects to the same origin.
 #[derive(Clone, PartialEq)]
 pub enum Auth {
     Basic { user: String, password: String },

@@ -1,9 +1,10 @@
-//! Which addresses are on this network, and so not reached over the uplink, or at least not
-//! of the public internet.
+//! Classifies addresses: on this network, and so not reached over the uplink, or at least not on
+//! the public internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Loopback, private and link-local addresses are not reached over the uplink.
+/// Returns whether the address is not reached over the uplink: loopback, private, link-local or
+/// unspecified.
 pub fn is_lan(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -21,11 +22,11 @@ pub fn is_lan(address: IpAddr) -> bool {
     }
 }
 
-/// Only machines of some network that isn't public have such an address. Besides those of
-/// [`is_lan`] that is what lies behind a provider's or a tunnel's NAT (100.64/10, RFC 6598), "this
-/// network" (0/8, of which Linux takes 0.0.0.0 for itself) and 192.0.0/24 (RFC 6890), also where
-/// an IPv6 address stands for them. Networks for documentation (RFC 5737) and benchmarks count as
-/// public: no machine has an address of the first, and routers of some make give the second to any name.
+/// Returns whether the address is not public. Besides those of [`is_lan`] these are addresses
+/// behind the NAT of a provider or a tunnel (100.64/10, RFC 6598), "this network" (0/8; Linux
+/// treats 0.0.0.0 as the local host) and 192.0.0/24 (RFC 6890), also when embedded in an IPv6
+/// address. Networks for documentation (RFC 5737) and benchmarks (RFC 2544) count as public: no
+/// machine has an address of the former, and some routers return the latter for every name.
 pub fn is_internal(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -37,7 +38,7 @@ pub fn is_internal(address: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => match embedded(v6) {
             Some(v4) => is_internal(v4.into()),
-            // fec0::/10 was private once (RFC 3879), 64:ff9b:1::/48 is translated here (RFC 8215).
+            // fec0::/10 was private (RFC 3879), 64:ff9b:1::/48 is for local translation (RFC 8215).
             None => {
                 let [a, b, c, ..] = v6.segments();
                 is_lan(address) || a & 0xffc0 == 0xfec0 || (a, b, c) == (0x64, 0xff9b, 1)
@@ -46,8 +47,8 @@ pub fn is_internal(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that packets to `v6` get to: mapped and compatible ones (RFC 4291, 2.5.5),
-/// NAT64's (64:ff9b::/96, RFC 6052) and 6to4's (2002::/16, RFC 3056).
+/// Returns the IPv4 address that packets to `v6` reach: mapped and compatible addresses (RFC 4291,
+/// section 2.5.5), NAT64 (64:ff9b::/96, RFC 6052) and 6to4 (2002::/16, RFC 3056).
 fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match v6.segments() {
@@ -164,7 +165,7 @@ mod tests {
     proptest! {
         #[test]
         fn internal_is_what_a_list_of_networks_says(bits: u32, near in 0..9_usize, offset in -2..3_i64) {
-            // First addresses and sizes.
+            // First address and size of each network.
             const NETWORKS: [(u32, u32); 8] = [
                 (0x0000_0000, 1 << 24),
                 (0x0a00_0000, 1 << 24),

@@ -1,4 +1,4 @@
-//! What came of one check.
+//! Outcome of one check.
 
 use crate::monitor::site::printable::{self, CAUSE};
 use crate::monitor::time::text::too_slow;
@@ -6,56 +6,55 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// The result of one check, whatever happened.
+/// The outcome of one check, whether it succeeded or failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// `Ok` when every condition held.
+    /// `Ok` when all conditions are met.
     pub verdict: Result<(), Failure>,
-    /// Whole check, from connect to last byte; `None` when there was no answer.
+    /// Duration of the whole check, from connect to last byte; `None` without an answer.
     pub took: Option<Duration>,
-    /// Where the time went, when the library could tell.
+    /// Duration of the phases, if the protocol provides them.
     pub phases: Option<Phases>,
-    /// The address that answered; of a failure the one that was tried, as far as the name resolved.
+    /// The address that answered; for a failure the one that was tried, if the name was resolved.
     pub address: Option<IpAddr>,
-    /// What else is worth showing, e.g. `A 192.0.2.1` or `3 of 3 answered`.
+    /// Details of a result, e.g. `A 192.0.2.1` or `3 of 3 answered`.
     pub detail: Option<String>,
-    /// Why the site is degraded, though no condition failed.
+    /// Why the site is degraded, though all conditions are met.
     pub warning: Option<String>,
 }
 
-/// When a certificate chain or a domain's registration ends, as an inspection found.
+/// The end of a certificate's validity or of a domain's registration, as an inspection found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expiry {
-    /// When the first of them ends, in Unix seconds.
+    /// When it ends, in Unix seconds.
     pub ends: i64,
-    /// What it is that ends: the name of a certificate, or the domain.
+    /// Name of the certificate, or the domain.
     pub subject: String,
-    /// Who issued the certificate, or the registrar.
+    /// Issuer of the certificate, or the registrar.
     pub issuer: String,
-    /// The kind of key, e.g. `ECDSA P-256`; empty for a domain.
+    /// Type of key, e.g. `ECDSA P-256`; empty for a domain.
     pub key: String,
 }
 
-/// What an inspection of something that runs out found.
+/// Result of the inspection of a certificate chain or a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
-    /// What ends first.
+    /// The part that expires first.
     pub first: Expiry,
-    /// The root certificate of this machine's bundle that the site's chain leads to, whenever it
-    /// ends.
+    /// The root certificate in the bundle of this machine that the chain of the site leads to,
+    /// whenever it expires.
     pub root: Option<Expiry>,
 }
 
 impl From<Expiry> for Inspection {
-    /// Without a root.
     fn from(first: Expiry) -> Inspection {
         Inspection { first, root: None }
     }
 }
 
 impl Expiry {
-    /// `subject`, `issuer` and `key` may be a server's own words: each becomes one
-    /// [`printable::line`] of at most [`CAUSE`] characters.
+    /// `subject`, `issuer` and `key` may come from a server: each becomes one [`printable::line`]
+    /// of at most [`CAUSE`] characters.
     pub fn new(ends: i64, subject: &str, issuer: &str, key: &str) -> Expiry {
         let line = |text| printable::line(text, CAUSE);
         Expiry {
@@ -68,7 +67,7 @@ impl Expiry {
 }
 
 impl Outcome {
-    /// Of which no more is known. `took`: until the answer; none: there was no answer.
+    /// Returns an outcome without details. `took`: time until the answer; `None` without one.
     pub fn new(verdict: Result<(), Failure>, took: Option<Duration>) -> Outcome {
         Outcome {
             verdict,
@@ -80,12 +79,12 @@ impl Outcome {
         }
     }
 
-    /// A check that got no answer.
+    /// Returns the outcome of a check that got no answer.
     pub fn failed(kind: FailureKind, detail: impl Into<String>) -> Outcome {
         Outcome::new(Err(Failure::new(kind, detail)), None)
     }
 
-    /// Why an answer counts as degraded; `slow`: it may take so long.
+    /// Returns why a success counts as degraded; `slow`: the maximum response time.
     pub fn degraded_by(&self, slow: Option<Duration>) -> Option<String> {
         self.verdict.as_ref().ok()?;
         let late = slow.zip(self.took).filter(|(limit, took)| took > limit);
@@ -93,18 +92,19 @@ impl Outcome {
             .or_else(|| self.warning.clone())
     }
 
-    /// How it failed; `None`: every condition held.
+    /// Returns the kind of failure; `None` if all conditions were met.
     pub fn failure_kind(&self) -> Option<FailureKind> {
         self.verdict.as_ref().err().map(|failure| failure.kind)
     }
 }
 
-/// What a check counts as, for the statistics.
+/// Result of a check in the statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckResult {
     Success,
     Failure,
-    /// It failed and was not judged: by a fault of ours, or behind a site that is down.
+    /// Failed but not judged: our own connection had a fault, or the site is behind one that is
+    /// down.
     Excused,
 }
 
@@ -115,7 +115,7 @@ impl CheckResult {
         CheckResult::Excused,
     ];
 
-    /// The word of the metrics.
+    /// Returns the word for the metrics.
     pub fn word(self) -> &'static str {
         match self {
             CheckResult::Success => "success",
@@ -125,18 +125,18 @@ impl CheckResult {
     }
 }
 
-/// Phases of the last request of a check. Each is a duration of its own, not a running total.
+/// Phases of the last request of a check. Each is a duration by itself, not a running total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phases {
     pub dns: Duration,
     pub connect: Duration,
     /// Zero for plain HTTP.
     pub tls: Duration,
-    /// From the request being ready to be sent to the first byte of the answer.
+    /// From when the request is ready to be sent to the first byte of the answer.
     pub first_byte: Duration,
     /// The whole request.
     pub total: Duration,
-    /// The check rode on a connection that was open already.
+    /// Whether the request reused an open connection.
     pub reused: bool,
 }
 
@@ -146,14 +146,14 @@ pub struct Failure {
     pub kind: FailureKind,
     /// One line that a user understands, e.g. `HTTP 503, wanted 200-299`.
     pub detail: String,
-    /// `detail` without what is another one for every site, the server's address; `None` when
-    /// `detail` has nothing of the kind.
+    /// `detail` without the server's address, which differs between sites; `None` when `detail`
+    /// holds no address.
     pub common: Option<String>,
 }
 
 impl Failure {
-    /// `detail` may hold what a server said: it becomes one [`printable::line`] of at most [`CAUSE`]
-    /// characters.
+    /// `detail` may hold text from a server: it becomes one [`printable::line`] of at most
+    /// [`CAUSE`] characters.
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Failure {
         Failure {
             kind,
@@ -162,7 +162,7 @@ impl Failure {
         }
     }
 
-    /// `common`, a text of our own, and which server it is about, e.g. `by 192.0.2.1:80`.
+    /// Returns a failure with a text of our own, `common`, and its server, e.g. `by 192.0.2.1:80`.
     pub fn of_server(kind: FailureKind, common: &str, server: impl fmt::Display) -> Failure {
         Failure {
             common: Some(common.to_owned()),
@@ -170,7 +170,7 @@ impl Failure {
         }
     }
 
-    /// The same in other words.
+    /// Returns the failure with both texts changed by `words`.
     pub fn reworded(self, words: impl Fn(&str) -> String) -> Failure {
         Failure {
             common: self.common.map(|common| words(&common)),
@@ -185,62 +185,61 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The few kinds of failure; the detail is free.
+/// Kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The name did not resolve: no resolver answered, or it could not tell.
+    /// The name did not resolve: no resolver answered, or the resolver failed.
     Dns,
-    /// A resolver answered that there is no such name, or no address of the wanted family.
+    /// A resolver answered that the name, or an address of the wanted family, does not exist.
     NoName,
     /// No connection.
     Connect,
     /// This machine has no route to an address of that family.
     NoRoute,
-    /// The proxy by which the site is asked cannot be reached.
+    /// The proxy of the site cannot be reached.
     Proxy,
-    /// Handshake or certificate.
+    /// Handshake or certificate failed.
     Tls,
-    /// A certificate of another server: an unknown issuer, or made for another name. What a captive
-    /// portal shows.
+    /// The certificate has an unknown issuer or is for another name, as with a captive portal.
     Untrusted,
     Timeout,
-    /// An unwanted HTTP status.
+    /// The HTTP status is not accepted.
     Status,
-    /// A redirect that was not wanted. What a captive portal shows.
+    /// A redirect that is not allowed, as from a captive portal.
     Redirected,
-    /// The body lacks or has a text.
+    /// The body lacks a required text, or holds a forbidden one.
     Body,
-    /// Not HTTP, or broken off.
+    /// The answer is not HTTP, or incomplete.
     Protocol,
-    /// Headers over the library's bound.
+    /// Headers longer than the library's limit.
     TooLarge,
-    /// A figure of this machine is beyond its limit, or what is to be there is not.
+    /// A figure of this machine is beyond its limit, or a file or process does not exist.
     Limit,
-    /// A job has failed, ran for too long or did not report.
+    /// A job failed, ran for too long or did not report.
     Job,
-    /// This machine lacked what the check needs: it says nothing of the site.
+    /// This machine lacked a resource for the check, which says nothing about the site.
     Local(LocalFault),
-    /// A panic in our own code, or a request that could not be made.
+    /// A panic in our own code, or a request that could not be built.
     Internal,
 }
 
-/// What a machine may lack for a check.
+/// A resource that this machine lacked for a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LocalFault {
-    /// File descriptors: of the process, or of the whole system.
+    /// File descriptors, of the process or of the whole system.
     Descriptors,
-    /// Memory, buffers of the kernel, or room for one more thread.
+    /// Memory, kernel buffers, or another thread.
     Memory,
-    /// A local port to connect from.
+    /// A local port for the connection.
     Ports,
-    /// An address of its own: no interface is up, or none has one yet.
+    /// An address of its own: no interface is up, or none has an address yet.
     Address,
-    /// What a `host:` site is to look at: why not, as a sentence without a full stop.
+    /// The figure of a `host:` site: why it cannot be read, as a sentence without a full stop.
     Figure(&'static str),
 }
 
 impl LocalFault {
-    /// Why a check came to nothing.
+    /// Returns why the check failed.
     pub fn reason(self) -> &'static str {
         match self {
             LocalFault::Descriptors => "this machine has no file descriptors left",
@@ -251,7 +250,7 @@ impl LocalFault {
         }
     }
 
-    /// What can be done about it; a sentence.
+    /// Returns what the user can do about it, as a sentence.
     pub fn remedy(self) -> &'static str {
         match self {
             LocalFault::Descriptors => {
@@ -272,13 +271,13 @@ impl Failure {
 }
 
 impl FailureKind {
-    /// There was an answer, if a wrong one: the way there works.
+    /// Returns whether there was an answer, if a wrong one: the connection works.
     pub fn spoke(self) -> bool {
         use FailureKind::{Body, Redirected, Status, TooLarge, Untrusted};
         matches!(self, Body | Redirected | Status | TooLarge | Untrusted)
     }
 
-    /// Another server answered, or a redirect led elsewhere.
+    /// Returns whether another server answered, or a redirect led to one.
     pub fn foreign(self) -> bool {
         matches!(self, FailureKind::Untrusted | FailureKind::Redirected)
     }

@@ -1,42 +1,43 @@
-//! Text from outside, made fit to be shown: short, on one line, and without characters that steer
-//! what shows it.
+//! Sanitizes text from outside for display: short, on one line, and without characters that control
+//! the terminal or the layout.
 //!
-//! Every text that a server, a peer, a chat or an older version's file hands us passes [`line()`] (or
-//! [`lines`]) where it comes in, so that log, chat, table, JSON, state and chart need no care:
+//! Every text from a server, a peer, a chat or the file of an older version passes through
+//! [`line()`] (or [`lines`]) where it comes in, so that log, chat, table, JSON, state and chart can
+//! use it as is:
 //!
 //! | what | becomes |
 //! | --- | --- |
 //! | control characters, tabs, line breaks, U+2028, U+2029 | a blank |
-//! | marks of direction: U+061C, U+200E, U+200F, U+202A-202E, U+2066-2069 | nothing |
-//! | what has no width: U+00AD, U+034F, U+200B, U+2060-206F, U+FEFF, U+FFF9-FFFB, fillers of Hangul, Khmer and Mongolian, tags and selectors U+E0000-E0FFF, … | nothing |
+//! | bidirectional marks: U+061C, U+200E, U+200F, U+202A-202E, U+2066-2069 | nothing |
+//! | characters without width: U+00AD, U+034F, U+200B, U+2060-206F, U+FEFF, U+FFF9-FFFB, fillers of Hangul, Khmer and Mongolian, tags and selectors U+E0000-E0FFF, … | nothing |
 //! | joiners U+200C, U+200D | kept between two letters of scripts that join (Arabic to Sinhala), U+200D between two emoji; else nothing |
-//! | variation selectors | U+FE0E and U+FE0F are kept behind an emoji or a keycap's digit; else nothing |
+//! | variation selectors | U+FE0E and U+FE0F are kept after an emoji or a keycap's digit; else nothing |
 //! | private use, noncharacters | U+FFFD |
-//! | too long | cut, `…` at its end |
+//! | too long | cut, with `…` at its end |
 //!
-//! Letters of every script, combining marks and emoji stay as they are. What is not assigned yet
-//! stays too: a newer phone's emoji is no attack.
+//! Letters of every script, combining marks and emoji are kept, and so are unassigned code points:
+//! they may be emoji of a newer Unicode version.
 
-/// Characters of the cause of a failure and of the like.
+/// Maximum length of the cause of a failure and similar texts, in characters.
 pub const CAUSE: usize = 200;
-/// Characters of the name of a user, a bot or a site: what Telegram gives a name at most.
+/// Maximum length of the name of a user, a bot or a site, in characters: Telegram's limit.
 pub const NAME: usize = 64;
-/// Bytes of the address of a server that is kept in the state.
+/// Maximum length of a server's address in the state file, in bytes.
 pub const ADDRESS: usize = 255;
-/// Characters of a message from a chat: Telegram's most (Bot API, `Message.text`).
+/// Maximum length of a message from a chat, in characters (Bot API, `Message.text`).
 pub const MESSAGE: usize = 4096;
 
-/// `text` on one line of at most `most` characters. What comes out comes out unchanged a second time.
+/// Returns `text` on one line of at most `most` characters. The function is idempotent.
 pub fn line(text: &str, most: usize) -> String {
     shown(text, most, false)
 }
 
-/// The same, but line breaks (LF) stay: for texts of our own that were kept outside.
+/// Like [`line()`], but keeps line breaks (LF): for texts of our own that were stored outside.
 pub fn lines(text: &str, most: usize) -> String {
     shown(text, most, true)
 }
 
-/// Whether `c` by itself is none that [`line()`] would show.
+/// Returns whether [`line()`] would not show `c` by itself.
 pub fn refused(c: char) -> bool {
     !matches!(kind(c), Kind::Shown | Kind::Selector)
 }
@@ -44,7 +45,7 @@ pub fn refused(c: char) -> bool {
 fn shown(text: &str, most: usize, breaks: bool) -> String {
     let mut out = String::new();
     let mut length = 0;
-    // Where the text ends if it must be cut.
+    // Where the text ends if it is too long.
     let mut cut = 0;
     let mut before = None;
     let mut chars = text.chars().peekable();
@@ -76,7 +77,7 @@ fn shown(text: &str, most: usize, breaks: bool) -> String {
     out
 }
 
-/// What is done with a character.
+/// How a character is treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Shown,
@@ -84,13 +85,13 @@ enum Kind {
     Unseen,
     Joiner,
     Selector,
-    /// Of no meaning that all share.
+    /// Without a meaning that fonts and programs agree on.
     Foreign,
 }
 
-/// By the general categories Cc, Zl, Zp, Co and Cn (noncharacters) and the property
-/// `Default_Ignorable_Code_Point` (Unicode 16, DerivedCoreProperties.txt). Format characters that
-/// are seen (U+0600-0605 and their like) are no concern.
+/// Classifies by the general categories Cc, Zl, Zp, Co and Cn (noncharacters) and the property
+/// `Default_Ignorable_Code_Point` (Unicode 16, DerivedCoreProperties.txt). Visible format
+/// characters (U+0600-0605 and the like) are harmless.
 fn kind(c: char) -> Kind {
     match c {
         ' '..='~' => Kind::Shown,
@@ -112,7 +113,7 @@ fn kind(c: char) -> Kind {
     }
 }
 
-/// Whether a joiner does what it is for (UAX #31, section 2.3, in short).
+/// Returns whether a joiner has an effect there (simplified from UAX #31, section 2.3).
 fn joins(before: Option<char>, joiner: char, after: Option<char>) -> bool {
     let (Some(before), Some(after)) = (before, after) else {
         return false;
@@ -123,7 +124,7 @@ fn joins(before: Option<char>, joiner: char, after: Option<char>) -> bool {
     joining(before) && joining(after) || joiner == '\u{200d}' && emoji(before) && is_emoji(after)
 }
 
-/// `Extended_Pictographic` and the colours of skin, by blocks.
+/// Approximates `Extended_Pictographic` and the skin tone modifiers by blocks.
 fn is_emoji(c: char) -> bool {
     matches!(
         c,
@@ -182,9 +183,9 @@ mod tests {
             "Zoë O’Brien — 12 €",
             "שלום עולם",
             "السلام عليكم",
-            // Persian, with the joiner between two halves of a word.
+            // Persian: a non-joiner between two parts of a word.
             "می\u{200c}خواهم",
-            // A conjunct that is asked for, in Sinhala.
+            // Sinhala: an explicit conjunct.
             "ශ්\u{200d}රී ලංකා",
             "नमस्ते",
             "ไทย",
@@ -225,7 +226,7 @@ mod tests {
         assert_eq!(lines("a\r\n\tb\u{202e}\n", 9), "a \n b\n");
     }
 
-    /// Anything, and often what matters.
+    /// Generates arbitrary text, with many of the characters that are treated specially.
     fn hostile() -> impl Strategy<Value = String> {
         let marks = "[\0-\u{20}\u{7f}-\u{a0}\u{ad}\u{600}-\u{640}\u{200b}-\u{200f}\u{2028}-\u{202e}\
                      \u{2060}-\u{206f}\u{fe00}-\u{fe0f}\u{feff}\u{e000}\u{1f468}\u{1f3fd}2🌈é]";

@@ -1,11 +1,11 @@
-//! The report of a job, which a `push:` site is judged by.
+//! The report of a job, by which a `push:` site is judged.
 
 use crate::monitor::site::printable;
 use std::time::Duration;
 
-/// Lines of a report, at most.
+/// Maximum number of lines in a report.
 pub const MOST_LINES: usize = 10;
-/// Bytes of its lines together, at most.
+/// Maximum size of these lines together, in bytes.
 pub const MOST_BYTES: usize = 1024;
 
 /// One report of a job.
@@ -14,13 +14,13 @@ pub struct Report {
     /// The name of the `push:` site.
     pub site: String,
     pub kind: ReportKind,
-    /// By the clock of the one who reports, in ms since 1970.
+    /// Time by the reporter's clock, in ms since 1970.
     pub at: i64,
-    /// How the job ended, where that is known: its exit code, or the number of the signal that ended it, negative.
+    /// The job's exit code, or the negative number of the signal that ended it, if known.
     pub code: Option<i32>,
-    /// How long the job ran, where the one who reports knows; otherwise it is counted from its start.
+    /// Run time of the job, if the reporter knows it; otherwise it is counted from the job's start.
     pub took: Option<Duration>,
-    /// The message, or what the job printed last: see [`last_lines`].
+    /// The message, or the last lines of the job's output: see [`last_lines`].
     pub lines: String,
     pub way: Way,
 }
@@ -29,36 +29,36 @@ pub struct Report {
 pub enum ReportKind {
     /// The job has started.
     Start,
-    /// It has ended well.
+    /// The job has ended successfully.
     Good,
-    /// It has failed.
+    /// The job has failed.
     Bad,
 }
 
-/// How a report came.
+/// How a report arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Over the socket, just now.
+    /// Over the socket, at once.
     Socket,
-    /// It was kept until an agent ran: it may be old, or known already.
+    /// From the spool, where it was stored until an agent ran: it may be old, or known already.
     Spool,
-    /// By HTTP, just now: a job that is perhaps on another machine.
+    /// By HTTP, at once: the job may run on another machine.
     Http,
 }
 
-/// What is answered to a report.
+/// The answer to a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportAnswer {
-    /// It is on disk.
+    /// The report is on disk.
     Saved,
-    /// It counts, but the state cannot be written: a restart forgets it.
+    /// The report counts, but the state cannot be written: a restart loses it.
     Unsaved,
-    /// There is no `push:` site of that name.
+    /// No `push:` site has that name.
     Unknown,
 }
 
-/// The last lines of `text` that are not empty, made fit to be shown: at most [`MOST_LINES`], and [`MOST_BYTES`]
-/// together.
+/// Returns the last lines of `text` that are not empty, sanitized: at most [`MOST_LINES`], and
+/// [`MOST_BYTES`] together.
 pub fn last_lines(text: &str) -> String {
     let mut kept: Vec<String> = Vec::new();
     let mut bytes = 0;
@@ -77,7 +77,7 @@ pub fn last_lines(text: &str) -> String {
         if kept.len() == MOST_LINES || line.is_empty() {
             break;
         }
-        // With its line break.
+        // Includes the line break.
         bytes += line.len() + 1;
         kept.push(line.to_owned());
     }

@@ -1,8 +1,9 @@
-//! A URL that holds a secret, and what of it may be shown.
+//! A URL that holds secrets, and the form of it that may be shown.
 
 use std::fmt;
 
-/// `Display` and `Debug` show scheme, host and port, and `***` for a user and a path.
+/// A URL with secrets. `Display` and `Debug` show scheme, host and port, and `***` for user and
+/// path.
 #[derive(Clone, Eq)]
 pub struct SecretUrl {
     url: String,
@@ -11,23 +12,23 @@ pub struct SecretUrl {
 }
 
 impl SecretUrl {
-    /// `parts` are what texts of others must not say: a user, a password, a path.
+    /// `parts` are the secret parts to mask in other texts: user, password, path.
     pub fn new(url: String, shown: String, parts: Vec<String>) -> SecretUrl {
         SecretUrl { url, shown, parts }
     }
 
-    /// The URL itself, for the one place that needs it on the wire.
+    /// Returns the URL in clear text, for the request itself.
     pub fn expose(&self) -> &str {
         &self.url
     }
 
-    /// Its secret parts, to be looked for in a text.
+    /// Iterates over the secret parts in clear text, for masking.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().map(String::as_str)
     }
 }
 
-/// Two are the same if they are on the wire.
+/// Compares the URLs as sent.
 impl PartialEq for SecretUrl {
     fn eq(&self, other: &SecretUrl) -> bool {
         self.url == other.url

@@ -1,4 +1,4 @@
-//! The state of a site at run time: how it is judged, its last checks, and what users decided about it.
+//! State of a site at run time: how it is judged, its last checks, and the users' orders for it.
 
 use crate::monitor::site::access::rename;
 use crate::monitor::site::flapping::Flapping;
@@ -16,29 +16,28 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// In [`Checked`], what is no less than this is in ms.
+/// Offset of encoded durations in ms, see [`Checked`]. Smaller values are in microseconds.
 const IN_MILLIS: u32 = 1 << 31;
-/// Checks that `/history` shows.
+/// Number of checks that `/history` shows.
 const RECENT: usize = 10;
 
 /// What a site is judged to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Not yet checked, or first failures not yet judged.
+    /// Not checked yet, or too few failures to be judged.
     Unknown,
     Up,
-    /// Answers, but slower than `slow`.
+    /// The site answers, but slower than `slow`.
     Degraded,
     Down,
-    /// What it depends on (`after`) is down.
+    /// The site that it depends on (`after`) is down or unreachable.
     Unreachable,
-    /// Our own connection is down: not judged.
+    /// Not judged: our own connection has a fault.
     Offline,
     Paused,
 }
 
 impl State {
-    /// All there are.
     pub const ALL: [State; 7] = [
         State::Unknown,
         State::Up,
@@ -49,7 +48,7 @@ impl State {
         State::Paused,
     ];
 
-    /// The word of the JSON output, the chat and the state file.
+    /// Returns the word for the JSON output, the chat and the state file.
     pub fn word(self) -> &'static str {
         match self {
             State::Unknown => "unknown",
@@ -73,7 +72,7 @@ impl fmt::Display for State {
     }
 }
 
-/// A site and what is known of it.
+/// A site and its state.
 #[derive(Debug)]
 pub struct SiteState {
     config: Arc<Site>,
@@ -85,38 +84,39 @@ pub struct SiteState {
     since: Moment,
     check_under_way: bool,
     check_began: Moment,
-    /// Its next check must not ride on a connection that is open.
+    /// Whether the next check must use a new connection.
     fresh_next: bool,
-    /// `/pause` or `/resume`, over what the configuration says.
+    /// The last `/pause` or `/resume`, which overrides the configuration.
     pause_order: Option<bool>,
     muted_until: Option<Moment>,
     maintenance_until: Option<i64>,
     last: Option<(Moment, Outcome)>,
     /// Newest last.
     recent: VecDeque<Checked>,
-    /// Checks that have ended since the start, by [`CheckResult::ALL`].
+    /// Number of checks that have ended since the start, by [`CheckResult::ALL`].
     results: [u64; 3],
     cause: Option<String>,
     took: Option<Duration>,
     suppression: Option<Suppression>,
     address: Option<IpAddr>,
     failing_since: Option<Moment>,
-    /// When a name was first known to resolve after that; an older one is of an earlier failure.
+    /// First time a name resolved after `failing_since`. A time before that is of an earlier
+    /// failure.
     names_resolved: Option<Moment>,
     pending_down: Option<PendingDown>,
     flapping: Flapping,
-    /// Failures in a row that did not count because the machine stood still meanwhile.
+    /// Consecutive failures that were excused because the machine stood still during the check.
     stalled_failures: u32,
-    /// Its certificate or its domain ends soon: it is degraded by that.
+    /// Certificate or domain that expires soon, which makes the site degraded.
     ends_soon: Option<String>,
-    /// Of a `push:` site.
+    /// `Some` for a `push:` site.
     job: Option<Box<PushJob>>,
 }
 
-/// What of a site's state survives a restart.
+/// The part of a site's state that survives a restart.
 #[derive(Debug)]
 pub struct Remembered {
-    /// As it was judged, whatever it was shown as.
+    /// The judged state, even if the site was paused or suppressed.
     pub judged: State,
     pub since: Moment,
     pub cause: Option<String>,
@@ -126,35 +126,37 @@ pub struct Remembered {
     pub flapping: Flapping,
 }
 
-/// A failure that would make the site down.
+/// A failure that would make the site down, once it is confirmed.
 #[derive(Clone, Debug)]
 pub struct PendingDown {
     pub failed: Moment,
-    /// When the last check that failed began.
+    /// Start of the last check that failed.
     pub began: Moment,
     pub kind: FailureKind,
     pub cause: String,
-    /// It may be the site's own fault: no resolver that was silent for a moment explains it.
+    /// Whether the site may be at fault; `false` while a short silence of the resolver may explain
+    /// the failure.
     pub counts: bool,
-    /// What it depends on was failing as well.
+    /// Whether the site that it depends on was failing as well.
     pub parent_failed: bool,
 }
 
-/// One line of `/history`.
+/// One entry of `/history`.
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub at: Moment,
     pub state: State,
-    /// In microseconds, or beyond [`IN_MILLIS`] in ms: ten of these are kept of each site, and a `Duration` takes
-    /// four times as much.
+    /// In microseconds, or from [`IN_MILLIS`] on in ms: ten entries are kept per site, and a
+    /// `Duration` takes four times as many bytes.
     took: Option<NonZeroU32>,
     pub cause: Option<Box<str>>,
-    /// It failed, and was not only slow.
+    /// Whether the check failed, rather than being slow only.
     pub failed: bool,
 }
 
 impl Checked {
-    /// How long it took, to the microsecond; of half an hour and more to the millisecond.
+    /// Returns the duration of the check: to the microsecond, from half an hour on to the
+    /// millisecond.
     pub fn took(&self) -> Option<Duration> {
         Some(match self.took?.get() {
             millis @ IN_MILLIS.. => Duration::from_millis(u64::from(millis - IN_MILLIS)),
@@ -197,7 +199,7 @@ impl SiteState {
         }
     }
 
-    /// Goes on where an earlier run stopped.
+    /// Restores the state of an earlier run.
     pub fn restore(&mut self, remembered: Remembered) {
         self.streak = Streak::new(remembered.judged);
         self.since = remembered.since;
@@ -208,14 +210,14 @@ impl SiteState {
         self.flapping = remembered.flapping;
     }
 
-    /// Another configuration of the site. Whether it is of another host.
+    /// Replaces the configuration. Returns whether the host is another one.
     pub fn reconfigure(&mut self, config: Arc<Site>, now: Now) -> bool {
         match (&mut self.job, &config.check) {
             (Some(job), Check::Push(check)) => job.change_plan(check, now),
             _ => self.job = new_job(&config, now),
         }
         let before = std::mem::replace(&mut self.config, config);
-        // A new `paused` in the file is a newer word than an old /pause or /resume.
+        // A change of `paused` in the file is newer than a /pause or /resume.
         if before.paused != self.config.paused {
             self.pause_order = None;
         }
@@ -225,13 +227,13 @@ impl SiteState {
             self.has_name = self.address.is_none();
         }
         if before.check != self.config.check {
-            // What the old address was at fault for is not the new one's.
+            // Failures of the old address do not count for the new one.
             self.restart_streak();
         }
         other_host
     }
 
-    /// Of a `push:` site, which is not checked but reports.
+    /// Returns the job of a `push:` site, which is not checked but reports.
     pub fn job(&self) -> Option<&PushJob> {
         self.job.as_deref()
     }
@@ -240,7 +242,7 @@ impl SiteState {
         self.job.as_deref_mut()
     }
 
-    /// A group has a new id.
+    /// Replaces the id of a group that got a new one.
     pub fn rename_chat(&mut self, from: i64, to: i64) {
         let chats = self.config.chats.as_ref();
         if chats.is_some_and(|chats| chats.contains(&from)) {
@@ -257,8 +259,8 @@ impl SiteState {
         &self.config.name
     }
 
-    /// Where it is among all sites: what other components keep of it is there too. It changes at a
-    /// reload only.
+    /// Returns the index of the site among all sites, by which other components keep their data
+    /// about it. It changes only at a reload.
     pub fn place(&self) -> usize {
         self.place
     }
@@ -271,68 +273,67 @@ impl SiteState {
         self.pause_order.unwrap_or(self.config.paused)
     }
 
-    /// `/pause` or `/resume`, over what the configuration says.
+    /// Returns the last `/pause` or `/resume`, which overrides the configuration.
     pub fn pause_order(&self) -> Option<bool> {
         self.pause_order
     }
 
-    /// `/pause` or `/resume`: judging starts afresh.
+    /// Pauses or resumes the site (`/pause`, `/resume`) and resets its state.
     pub fn pause(&mut self, pause: bool, now: Moment) {
         self.pause_order = Some(pause);
         self.reset(now);
     }
 
-    /// Since when it has been in its state.
     pub fn since(&self) -> Moment {
         self.since
     }
 
-    /// Why it is not up, as the state file remembers it until the first check.
+    /// Returns why the site is not up; from the state file until the first check.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
 
-    /// How long the last check took.
+    /// Returns the duration of the last check.
     pub fn took(&self) -> Option<Duration> {
         self.took
     }
 
-    /// When the last check ended, and what came of it.
+    /// Returns when the last check ended, and its outcome.
     pub fn last(&self) -> Option<&(Moment, Outcome)> {
         self.last.as_ref()
     }
 
-    /// The last checks, oldest first.
+    /// Iterates over the last checks, oldest first.
     pub fn recent(&self) -> impl DoubleEndedIterator<Item = &Checked> {
         self.recent.iter()
     }
 
-    /// Checks that have ended since the start.
+    /// Returns the number of checks that have ended since the start.
     pub fn checks(&self) -> u64 {
         self.results.iter().sum()
     }
 
-    /// The same by [`CheckResult::ALL`].
+    /// Returns the number of checks that have ended since the start, by [`CheckResult::ALL`].
     pub fn results(&self) -> [u64; 3] {
         self.results
     }
 
-    /// A check has ended.
+    /// Counts a check that has ended.
     pub fn count(&mut self, result: CheckResult) {
         self.results[result as usize] += 1;
     }
 
-    /// There is never a second one.
+    /// Returns whether a check is under way. There is never more than one per site.
     pub fn check_under_way(&self) -> bool {
         self.check_under_way
     }
 
-    /// When its last check began.
+    /// Returns when the last check began.
     pub fn check_began(&self) -> Moment {
         self.check_began
     }
 
-    /// A check begins. Whether it must not ride on a connection that is open.
+    /// Records the start of a check. Returns whether the check must use a new connection.
     pub fn begin_check(&mut self, now: Moment) -> bool {
         self.check_under_way = true;
         self.check_began = now;
@@ -343,12 +344,12 @@ impl SiteState {
         self.check_under_way = false;
     }
 
-    /// Its next check must not ride on a connection that is open.
+    /// Makes the next check use a new connection.
     pub fn want_fresh_connection(&mut self) {
         self.fresh_next = true;
     }
 
-    /// When the maintenance that it is under ends, in Unix seconds.
+    /// Returns when the current maintenance ends, in Unix seconds.
     pub fn maintenance_until(&self) -> Option<i64> {
         self.maintenance_until
     }
@@ -357,7 +358,7 @@ impl SiteState {
         self.maintenance_until.is_some()
     }
 
-    /// Until when it is under maintenance from now on; gives back until when it was.
+    /// Sets the end of the maintenance, in Unix seconds, and returns the previous one.
     pub fn set_maintenance(&mut self, until: Option<i64>) -> Option<i64> {
         std::mem::replace(&mut self.maintenance_until, until)
     }
@@ -370,7 +371,7 @@ impl SiteState {
         self.muted_until = until;
     }
 
-    /// Why it is not judged at present.
+    /// Returns why the site is not judged at present.
     pub fn suppression(&self) -> Option<Suppression> {
         self.suppression
     }
@@ -383,22 +384,22 @@ impl SiteState {
         self.suppression == Some(Suppression::Unreachable)
     }
 
-    /// The address that its name last resolved to.
+    /// Returns the address that the name resolved to last.
     pub fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// Its host is a name and not an address.
+    /// Returns whether the host is a name, not an address.
     pub fn has_name(&self) -> bool {
         self.has_name
     }
 
-    /// The first of the failures that are counted against it.
+    /// Returns the time of the first failure that is counted against the site.
     pub fn failing_since(&self) -> Option<Moment> {
         self.failing_since
     }
 
-    /// Enough failures for down, but is it the site's own fault?
+    /// Returns the failure that would make the site down, while its confirmation is under way.
     pub fn pending_down(&self) -> Option<&PendingDown> {
         self.pending_down.as_ref()
     }
@@ -411,7 +412,7 @@ impl SiteState {
         &mut self.flapping
     }
 
-    /// The state that its outcomes make, whatever it is shown as.
+    /// Returns the state by outcomes alone, even if the site is paused or suppressed.
     pub fn judged_state(&self) -> State {
         self.streak.state()
     }
@@ -433,12 +434,12 @@ impl SiteState {
         }
     }
 
-    /// `reason`: what of it ends soon, and when.
+    /// Sets why the site is degraded: what of it expires soon, and when.
     pub fn set_ends_soon(&mut self, reason: Option<String>) {
         self.ends_soon = reason;
     }
 
-    /// Why it is not up, or not judged.
+    /// Returns why the site is not up, or not judged.
     pub fn reason(&self) -> Option<String> {
         match self.suppression {
             _ if self.is_paused() => None,
@@ -451,7 +452,7 @@ impl SiteState {
         }
     }
 
-    /// A certificate or domain that ends soon, in words.
+    /// Returns the text about a certificate or domain that expires soon.
     pub fn ends_soon(&self) -> Option<&str> {
         self.ends_soon.as_deref()
     }
@@ -460,17 +461,17 @@ impl SiteState {
         self.judged_state() == State::Down
     }
 
-    /// Failing, but not yet judged.
+    /// Returns whether the site fails but is not judged yet.
     pub fn is_suspect(&self) -> bool {
         self.streak.is_suspect() || self.pending_down.is_some()
     }
 
-    /// It is not reached over the uplink, as far as its name resolved.
+    /// Returns whether the site is not reached over the uplink, by its last known address.
     pub fn has_lan_address(&self) -> bool {
         self.address.is_some_and(is_lan)
     }
 
-    /// It is on this network, and its last check did not fail by its name.
+    /// Returns whether the site is on this network, and its name was resolved in the last check.
     pub fn bypasses_uplink(&self) -> bool {
         let unresolved = self.last.as_ref().is_some_and(|(_, outcome)| {
             let kind = outcome.failure_kind();
@@ -480,30 +481,30 @@ impl SiteState {
         self.has_lan_address() && !unresolved
     }
 
-    /// Why the last check failed; `None`: it did not.
+    /// Returns why the last check failed; `None` if it succeeded.
     pub fn last_failure(&self) -> Option<&Failure> {
         self.last.as_ref()?.1.verdict.as_ref().err()
     }
 
-    /// The last check was a good one and ended at `since` or later.
+    /// Returns whether the last check succeeded and ended at `since` or later.
     pub fn succeeded_since(&self, since: Moment) -> bool {
         matches!(&self.last, Some((at, outcome)) if *at >= since && outcome.verdict.is_ok())
     }
 
-    /// A captive portal could have made it fail like that: it answers any plain request itself, and
-    /// with a certificate of its own where one is asked for.
+    /// Returns whether a captive portal may have caused the failure: it answers plain requests
+    /// itself, and TLS handshakes with a certificate of its own.
     pub fn may_be_portal(&self, kind: FailureKind) -> bool {
         kind.foreign() || kind.spoke() && !self.config.uses_tls()
     }
 
-    /// It was not checked since its state was restored or its suppression ended: what is known of it is
-    /// out of date.
+    /// Returns whether the site was not checked since its state was restored or its suppression
+    /// ended.
     pub fn is_stale(&self) -> bool {
         self.last.as_ref().is_none_or(|(at, _)| *at < self.since)
     }
 
-    /// What is known of it is out of date, or its last check was a better one: that it is down or degraded
-    /// is not to be said before the next one.
+    /// Returns whether the site must not be reported as down or degraded before its next check: its
+    /// state is stale, or its last check was better than its state.
     pub fn is_uncertain(&self) -> bool {
         let better = self.streak.is_recovering();
         self.is_stale() || better && !mutated!("tell what the last check speaks against")
@@ -513,19 +514,20 @@ impl SiteState {
         self.muted_until.is_some_and(|until| until > now)
     }
 
-    /// Its last check ran into its timeout: it shares half of the permits with its like.
+    /// Returns whether the last check timed out. Such sites share half of the permits.
     pub fn timed_out(&self) -> bool {
         self.last_failure()
             .is_some_and(|failure| failure.kind == FailureKind::Timeout)
     }
 
-    /// What of `cause`, the last failure's, other sites may share: [`crate::monitor::site::outcome::Failure::common`].
+    /// Returns the part of `cause` that other sites may share, if it is the last failure's: see
+    /// [`crate::monitor::site::outcome::Failure::common`].
     pub fn common_cause(&self, cause: &str) -> Option<String> {
         let failure = self.last_failure().filter(|f| f.detail == cause)?;
         failure.common.clone()
     }
 
-    /// Takes what a check found, without judging it.
+    /// Records the outcome of a check, without judging it.
     pub fn record_outcome(&mut self, outcome: Outcome, now: Now) -> (Seen, Option<String>) {
         let degraded = outcome.degraded_by(self.config.slow);
         let (seen, cause) = match (&outcome.verdict, degraded) {
@@ -539,7 +541,7 @@ impl SiteState {
         (seen, cause)
     }
 
-    /// Judges what a check found.
+    /// Judges the outcome of a check.
     pub fn judge(&mut self, seen: Seen, cause: Option<&str>, now: Now) -> Option<Change> {
         self.pending_down = None;
         self.stalled_failures = 0;
@@ -553,8 +555,8 @@ impl SiteState {
         if change.is_some() {
             self.since = now.moment();
         }
-        // A down site's first good answer is no reason to forget why it is down, nor is a degraded one's
-        // first failure.
+        // Neither the first success of a down site nor the first failure of a degraded one replaces
+        // the cause of that state.
         let why = match self.streak.state() {
             State::Up => true,
             State::Degraded => seen == Seen::Slow,
@@ -566,7 +568,7 @@ impl SiteState {
         change
     }
 
-    /// The pending down is confirmed: the site is down by it.
+    /// Confirms the pending down: the failure is judged.
     pub fn confirm_down(&mut self, cause: &str, now: Now) -> Option<Change> {
         let change = self.judge(Seen::Failed, Some(cause), now);
         if let Some(last) = self.recent.back_mut() {
@@ -575,14 +577,13 @@ impl SiteState {
         change
     }
 
-    /// This failure would make the site down, or is one more after that.
+    /// Returns whether one more failure makes the site pending down, or it already is.
     pub fn makes_pending(&self) -> bool {
         let rules = Rules::of(&self.config);
         self.pending_down.is_some() || self.streak.next_failure_is_down(rules)
     }
 
-    /// A name resolved at `at`. Only since the first failure that is counted against it is that worth
-    /// knowing.
+    /// Records that a name resolved at `at`. Only a time since the first counted failure matters.
     pub fn note_resolved(&mut self, at: Option<Moment>) {
         let since = self.failing_since;
         if since.is_some() && self.names_resolved < since && at >= since {
@@ -590,12 +591,13 @@ impl SiteState {
         }
     }
 
-    /// A failure that would make the site down. The first one that counts stays that: a probe that
-    /// takes longer than `retry` would else be too old each time.
+    /// Records a failure that would make the site down. The time of the first one that counts is
+    /// kept: otherwise a probe that takes longer than `retry` would be too old for every new
+    /// failure.
     pub fn set_pending_down(&mut self, kind: FailureKind, cause: String, now: Moment) {
         let since = *self.failing_since.get_or_insert(now);
         let resolved = self.names_resolved.filter(|at| *at >= since);
-        // It does not resolve again, though other names did before.
+        // The name still does not resolve, though other names did before this check began.
         let counts = kind != FailureKind::Dns || resolved.is_some_and(|at| at <= self.check_began);
         let counts = counts || mutated!("believe the first failure of a name");
         let before = self.pending_down.take().filter(|d| d.counts || !counts);
@@ -609,21 +611,21 @@ impl SiteState {
         });
     }
 
-    /// What it depends on fails as well.
+    /// Records that the site that it depends on fails as well.
     pub fn set_parent_failed(&mut self) {
         if let Some(pending_down) = &mut self.pending_down {
             pending_down.parent_failed = true;
         }
     }
 
-    /// A failure doesn't count, as the machine stood still meanwhile; no more than `most` in a row.
+    /// Excuses a failure because the machine stood still during the check; at most `most` in a row.
     pub fn excuse_stalled(&mut self, most: u32) -> bool {
         let excused = self.stalled_failures < most;
         self.stalled_failures += u32::from(excused);
         excused
     }
 
-    /// Shows the last check among the recent ones, as it was judged.
+    /// Appends the last check to the recent ones, with the state it was judged to.
     pub fn record_recent(&mut self, now: Now, cause: Option<String>) {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
@@ -637,7 +639,7 @@ impl SiteState {
         });
     }
 
-    /// It is not judged from now on. What was counted against it counts no more.
+    /// Suppresses the site: it is not judged from now on, and its streak restarts.
     pub fn suppress(&mut self, suppression: Suppression, now: Moment) {
         if self.suppression != Some(suppression) {
             self.suppression = Some(suppression);
@@ -646,14 +648,14 @@ impl SiteState {
         self.restart_streak();
     }
 
-    /// What was counted against it counts no more.
+    /// Discards the failures that are counted against the site.
     pub fn restart_streak(&mut self) {
         self.streak.restart_streak();
         self.failing_since = None;
         self.pending_down = None;
     }
 
-    /// The wall clock is believed from now on.
+    /// Corrects the times that were taken before the clock was set.
     pub fn clock_is_set(&mut self, now: Moment, redating: &Redating) {
         redating.moment(&mut self.since);
         self.flapping.redate(|at| redating.moment(at));
@@ -664,7 +666,7 @@ impl SiteState {
         }
     }
 
-    /// It is judged again, afresh.
+    /// Ends the suppression: the site is judged again, with a new streak.
     pub fn end_suppression(&mut self, now: Moment) {
         self.suppression = None;
         self.since = now;
@@ -673,7 +675,7 @@ impl SiteState {
         self.flapping.restart_steady_time(now);
     }
 
-    /// Judging starts afresh: after a pause nothing is known.
+    /// Resets the state to unknown, as after a pause.
     pub fn reset(&mut self, now: Moment) {
         self.streak = Streak::new(State::Unknown);
         self.since = now;
@@ -700,7 +702,7 @@ fn new_job(config: &Site, now: Now) -> Option<Box<PushJob>> {
     }
 }
 
-/// At least a microsecond, and at most 24 days.
+/// Encodes a duration for [`Checked`], clamped to 1 µs .. 24 days.
 fn encoded(took: Duration) -> NonZeroU32 {
     let micros = u32::try_from(took.as_micros()).ok();
     let code = micros

@@ -1,10 +1,10 @@
-//! The judged state of a site and the streak of outcomes that may change it: the first table at the
-//! head of [`crate::monitor::judge`].
+//! The judged state of a site and the streak of outcomes that may change it: see the first table in
+//! [`crate::monitor::judge`].
 
 use crate::monitor::site::Site;
 use crate::monitor::site::state::State;
 
-/// One outcome as far as judging goes.
+/// The part of an outcome that matters for judging.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
     Fast,
@@ -12,12 +12,12 @@ pub enum Seen {
     Failed,
 }
 
-/// How many of a kind in a row it takes.
+/// Number of consecutive outcomes of one kind that change the state.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Failures for down, slow answers for degraded; at least 1.
+    /// Failures until down, slow answers until degraded; at least 1.
     pub tries: u32,
-    /// Successes for up again; at least 1.
+    /// Successes until up again; at least 1.
     pub recover: u32,
 }
 
@@ -33,7 +33,7 @@ impl Rules {
 /// How a site's judged state changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The first judgement of a site was a good one.
+    /// Unknown to up.
     FirstUp,
     WentDown,
     /// Down to up.
@@ -110,7 +110,7 @@ impl Streak {
     }
 
     fn change_to(&mut self, state: State, change: Change) -> Change {
-        // A slow answer that ended an outage still counts towards degraded.
+        // A slow answer that ended an outage also counts towards degraded.
         let slow = if state == State::Up { self.slow } else { 0 };
         *self = Streak {
             slow,
@@ -119,22 +119,22 @@ impl Streak {
         change
     }
 
-    /// One more failure makes it down.
+    /// Returns whether one more failure makes the site down.
     pub fn next_failure_is_down(&self, rules: Rules) -> bool {
         self.state != State::Down && self.failed.saturating_add(1) >= rules.tries
     }
 
-    /// What was counted for or against it counts no more.
+    /// Discards the counted outcomes.
     pub fn restart_streak(&mut self) {
         *self = Streak::new(self.state);
     }
 
-    /// Failing, but not yet judged down.
+    /// Returns whether the site fails but is not judged down yet.
     pub fn is_suspect(&self) -> bool {
         self.failed > 0 && self.state != State::Down
     }
 
-    /// The last outcome was better than the state, and not enough of them to change it.
+    /// Returns whether the last outcome was better than the state, but not enough to change it.
     pub fn is_recovering(&self) -> bool {
         match self.state {
             State::Down => self.answered > 0,
@@ -143,7 +143,8 @@ impl Streak {
         }
     }
 
-    /// The last outcomes speak against the state: the next check comes after `retry`, not a whole interval.
+    /// Returns whether the last outcomes contradict the state: the next check follows after
+    /// `retry`.
     pub fn needs_retry(&self) -> bool {
         match self.state {
             State::Down => self.answered > 0,
@@ -233,7 +234,7 @@ mod tests {
         assert_eq!(story("fffffff"), "??D----");
     }
 
-    /// The state after these outcomes, and what the last of them changed.
+    /// Returns the state after these outcomes, and the change that the last of them caused.
     fn after(before: State, seen: &[Seen]) -> (State, Option<Change>) {
         let mut streak = Streak::new(before);
         let changes: Vec<_> = seen.iter().map(|s| streak.observe(*s, RULES)).collect();
@@ -310,7 +311,7 @@ mod tests {
     }
 
     proptest! {
-        /// Written the other way round: look back over the whole story instead of counting along.
+        /// Compares with a model that looks back over all outcomes instead of counting.
         #[test]
         fn agrees_with_a_model_that_looks_back(seen in proptest::collection::vec(0..3u8, 0..60), tries in 1..5u32, recover in 1..4u32) {
             let rules = Rules { tries, recover };

@@ -1,15 +1,15 @@
-//! Why a site is checked but not judged: what it depends on is down, or our own connection is at fault.
+//! Why a site is checked but not judged: its parent is down, or our own connection has a fault.
 
 /// Why a site is checked but not judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suppression {
-    /// What it depends on is down.
+    /// The site that it depends on is down or unreachable.
     Unreachable,
-    /// Our own connection is at fault.
+    /// Our own connection has a fault.
     Offline(UplinkFault),
 }
 
-/// Why a site is unreachable: what it depends on is down.
+/// Returns the reason that is shown for an unreachable site.
 pub fn behind(parent: &str) -> String {
     format!("behind {parent}")
 }
@@ -17,20 +17,20 @@ pub fn behind(parent: &str) -> String {
 /// What is wrong with the uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UplinkFault {
-    /// Nothing outside can be reached.
+    /// No connection to the outside.
     NoConnection,
-    /// No resolver answers, but addresses can be reached.
+    /// No resolver answers, but addresses are reachable.
     Dns,
-    /// Something answers in place of every server: a captive portal.
+    /// A captive portal answers in place of every server.
     CaptivePortal,
-    /// IPv6 is gone, IPv4 is not.
+    /// No IPv6 connection, while IPv4 works.
     NoIpv6,
-    /// A proxy by which sites are asked cannot be reached.
+    /// A proxy of the sites is not reachable.
     Proxy,
 }
 
 impl UplinkFault {
-    /// The word of the state file.
+    /// Returns the word for the state file.
     pub fn word(self) -> &'static str {
         match self {
             UplinkFault::NoConnection => "line",
@@ -53,7 +53,7 @@ impl UplinkFault {
         .find(|t| t.word() == word)
     }
 
-    /// Why a site is not judged.
+    /// Returns the reason that is shown for a site that is not judged.
     pub fn reason(self) -> &'static str {
         match self {
             UplinkFault::NoConnection => "our own line is down",

@@ -1,5 +1,5 @@
-//! All sites that are watched, in the order of the configuration, where a name is among them, and
-//! which of them are in the states that are asked for at every event.
+//! All sites in the order of the configuration, an index of their names, and the sets of sites
+//! whose states are needed at every event.
 
 use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::suppression::Suppression;
@@ -7,48 +7,48 @@ use crate::monitor::time::Moment;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{Deref, DerefMut, Index, IndexMut};
 
-/// The watched sites. A site is known by its place inside the core and by its name outside of it;
-/// places change at a reload only.
+/// The sites. Inside the core a site is identified by its place, outside by its name. Places change
+/// only at a reload.
 ///
-/// A site that is taken to be changed is looked at again by [`Sites::recount`]: so no change of it can
-/// be forgotten, and no event walks over all sites.
+/// Mutable access to a site marks it for [`Sites::recount`]: no change is missed, and no event has
+/// to iterate over all sites.
 #[derive(Debug, Default)]
 pub struct Sites {
     all: Vec<SiteState>,
     places: HashMap<String, usize>,
-    /// Places of the sites that depend on another, or did.
+    /// Places of the sites that depend on another one, or did.
     dependents: Vec<usize>,
-    /// Places of the sites that may have changed since the last recount; all of them may.
+    /// Places of the sites that may have changed since the last recount, unless `all_touched`.
     touched: Vec<usize>,
     all_touched: bool,
-    /// The state of each, as of the last recount.
+    /// State of each site, as of the last recount.
     states: Vec<State>,
-    /// Places of those whose state has changed since [`Sites::take_changed`].
+    /// Places of the sites whose state has changed since [`Sites::take_changed`].
     changed: BTreeSet<usize>,
     census: Census,
 }
 
-/// Which sites are in the states that are asked for at every event, by their places.
+/// Places of the sites in the states that are needed at every event.
 #[derive(Debug, Default)]
 pub struct Census {
-    /// Failing, but not yet judged down.
+    /// Sites that fail but are not judged down yet.
     pub failing: BTreeSet<usize>,
-    /// Down, and they have begun to answer.
+    /// Down sites whose last check succeeded.
     pub recovering: BTreeSet<usize>,
-    /// With a pending down.
+    /// Sites with a pending down.
     pub pending: BTreeSet<usize>,
     pub flapping: BTreeSet<usize>,
-    /// How many were not judged yet.
+    /// Number of sites that are not judged yet.
     pub unknown: usize,
-    /// How many are down.
+    /// Number of sites that are down.
     pub down: usize,
 }
 
-/// What a component keeps of each site, by the site's place.
+/// Data of a component about each site, by the site's place.
 #[derive(Debug)]
 pub struct BySite<T>(Vec<T>);
 
-/// Of each site of a new configuration, its place in the one before; `None`: it was not there.
+/// For each site of a new configuration, its place in the previous one; `None` if it is new.
 #[derive(Debug)]
 pub struct Origins(pub Vec<Option<usize>>);
 
@@ -59,7 +59,7 @@ impl<T> Default for BySite<T> {
 }
 
 impl<T: Default> BySite<T> {
-    /// There is a new configuration: every site takes along what is kept of it.
+    /// Reorders the data for a new configuration.
     pub fn follow(&mut self, origins: &Origins) {
         let mut before = std::mem::take(&mut self.0);
         let kept = |at: &Option<usize>| Some(std::mem::take(before.get_mut((*at)?)?));
@@ -104,13 +104,13 @@ impl Sites {
         }
     }
 
-    /// All sites, to change them.
+    /// Iterates over all sites mutably.
     pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, SiteState> {
         self.all_touched = true;
         self.all.iter_mut()
     }
 
-    /// Sees what has become of the sites that may have changed.
+    /// Updates the census for the sites that may have changed.
     pub fn recount(&mut self) -> &Census {
         if std::mem::take(&mut self.all_touched) {
             self.touched.clear();
@@ -122,7 +122,8 @@ impl Sites {
         &self.census
     }
 
-    /// As of the last [`Sites::recount`], after which no site may have been changed.
+    /// Returns the census of the last [`Sites::recount`], after which no site may have been
+    /// changed.
     pub fn census(&self) -> &Census {
         debug_assert!(
             self.touched.is_empty() && !self.all_touched,
@@ -158,46 +159,46 @@ impl Sites {
         }
     }
 
-    /// Places of the sites whose state has changed since the last call, if there are any.
+    /// Returns the places of the sites whose state has changed since the last call, if any.
     pub fn take_changed(&mut self) -> Option<BTreeSet<usize>> {
         self.recount();
         (!self.changed.is_empty()).then(|| std::mem::take(&mut self.changed))
     }
 
-    /// Places of the sites that depend on another, or did.
+    /// Returns the places of the sites that depend on another one, or did.
     pub(super) fn dependents(&self) -> &[usize] {
         &self.dependents
     }
 
-    /// The place of the site with this very name.
+    /// Returns the place of the site with exactly this name.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.places.get(name).copied()
     }
 
-    /// The site with this very name.
+    /// Returns the site with exactly this name.
     pub fn named(&self, name: &str) -> Option<&SiteState> {
         self.find(name).map(|at| &self.all[at])
     }
 
-    /// The sites at these places.
+    /// Returns the sites at these places.
     pub fn at(&self, places: &[usize]) -> Vec<&SiteState> {
         places.iter().map(|&at| &self.all[at]).collect()
     }
 
-    /// Mutes the sites at these places until then; `None` = no longer.
+    /// Mutes the sites at these places until `until`; `None` = unmutes them.
     pub fn mute(&mut self, places: &[usize], until: Option<Moment>) {
         for &at in places {
             self[at].mute(until);
         }
     }
 
-    /// The sites by their names, for a new configuration to take from.
+    /// Returns the sites by name, to be moved into a new configuration.
     pub fn into_by_name(self) -> HashMap<String, SiteState> {
         let named = |w: SiteState| (w.name().to_owned(), w);
         self.all.into_iter().map(named).collect()
     }
 
-    /// Judges again what was not judged for this reason, afresh: the places of those sites.
+    /// Ends this suppression of all sites that have it, and returns their places.
     pub fn end_suppression(&mut self, suppression: Suppression, now: Moment) -> Vec<usize> {
         let suppressed = |at: &usize| self[*at].suppression() == Some(suppression);
         let places: Vec<usize> = (0..self.len()).filter(suppressed).collect();

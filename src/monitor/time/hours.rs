@@ -1,11 +1,11 @@
-//! Hours of the day and windows of the week in local time: when it is quiet, and when a site is
-//! under maintenance.
+//! Hours of the day and windows of the week in local time, e.g. quiet hours, maintenance and due
+//! times of jobs.
 
 use crate::monitor::time::zone::{DAY, Zone};
 use std::fmt;
 
-/// Local hours of a day, from the first minute until before the last; over midnight when the end
-/// is not after the beginning.
+/// Hours of a day in local time, without the minute `until`; over midnight if `until` is not after
+/// `from`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hours {
     /// Minutes since midnight, 0 to 1439.
@@ -22,13 +22,12 @@ pub struct Window {
     pub hours: Hours,
 }
 
-/// Every day.
 pub const ALL_DAYS: u8 = 0x7f;
 pub const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 impl Hours {
-    /// The stretch that begins on a local day, in Unix seconds. It begins when clocks first show its
-    /// beginning and ends when they last show its end, whatever is done to them that day.
+    /// Returns the period that begins on a local day, in Unix seconds. It begins when clocks first
+    /// show `from` and ends when they last show `until`, even if they are changed on that day.
     fn on(self, day: i64, zone: Zone) -> (i64, i64) {
         let at = |day: i64, minute: u16| day * DAY + i64::from(minute) * 60;
         let over = i64::from(self.until <= self.from);
@@ -38,7 +37,7 @@ impl Hours {
         )
     }
 
-    /// Whether `wall` (Unix seconds) lies in them.
+    /// Returns whether `wall` (Unix seconds) lies within the hours.
     pub fn have(self, wall: i64, zone: Zone) -> bool {
         let today = zone.day(wall);
         [today - 1, today].into_iter().any(|day| {
@@ -54,7 +53,7 @@ impl Window {
         self.days >> (day + 3).rem_euclid(7) & 1 == 1
     }
 
-    /// Its stretches that begin from the day before `wall` to the same day of next week.
+    /// Iterates over its periods that begin from the day before `wall` to seven days after it.
     fn stretches(self, wall: i64, zone: Zone) -> impl Iterator<Item = (i64, i64)> {
         let today = zone.day(wall);
         let days = (today - 1..=today + 7).filter(move |day| self.begins_on(*day));
@@ -62,11 +61,11 @@ impl Window {
     }
 }
 
-/// When the last of the windows that `wall` lies in ends, in Unix seconds; those that touch are one.
-/// `None` when it lies in none.
+/// Returns when the windows that contain `wall` end, in Unix seconds; adjacent windows count as
+/// one. Returns `None` if no window contains it.
 pub fn ends(windows: &[Window], wall: i64, zone: Zone) -> Option<i64> {
     let mut end = None;
-    // A week of windows without a gap is enough to know.
+    // Windows without a gap are followed for a week.
     for _ in 0..64 {
         let at = end.unwrap_or(wall);
         let all = windows.iter().flat_map(|w| w.stretches(at, zone));
@@ -83,20 +82,20 @@ pub fn ends(windows: &[Window], wall: i64, zone: Zone) -> Option<i64> {
     end
 }
 
-/// When a window next begins or ends after `wall`.
+/// Returns when a window next begins or ends after `wall`.
 pub fn next_change(windows: &[Window], wall: i64, zone: Zone) -> Option<i64> {
     let all = windows.iter().flat_map(|w| w.stretches(wall, zone));
     let edges = all.flat_map(|(from, until)| [from, until]);
     edges.filter(|at| *at > wall).min()
 }
 
-/// The first stretch of the windows that begins after `wall`: when it begins and ends.
+/// Returns begin and end of the first period of the windows that begins after `wall`.
 pub fn next_stretch(windows: &[Window], wall: i64, zone: Zone) -> Option<(i64, i64)> {
     let all = windows.iter().flat_map(|w| w.stretches(wall, zone));
     all.filter(|(from, _)| *from > wall).min()
 }
 
-/// `Mon-Fri 03:00, Sat 05:00`: when the windows begin.
+/// Formats when the windows begin: `Mon-Fri 03:00, Sat 05:00`.
 pub fn beginnings(windows: &[Window]) -> String {
     let begins = |window: &Window| {
         let text = window.to_string();
@@ -107,19 +106,19 @@ pub fn beginnings(windows: &[Window]) -> String {
     windows.join(", ")
 }
 
-/// As the configuration writes it: `22:00-07:00`.
+/// Formats as in the configuration: `22:00-07:00`.
 impl fmt::Display for Hours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", clock(self.from), clock(self.until))
     }
 }
 
-/// `Sun 02:00-04:00`, `Mon-Fri 12:00-13:00`, `02:00-04:00`.
+/// Formats as in the configuration: `Sun 02:00-04:00`, `Mon-Fri 12:00-13:00`, `02:00-04:00`.
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.days != ALL_DAYS {
             let has = |day: usize| self.days >> (day % 7) & 1 == 1;
-            // The days are one or follow one another: the first is the one after a gap.
+            // The days are consecutive: the first is the one after a gap.
             let first = (0..7).find(|day| has(*day) && !has(day + 6)).unwrap_or(0);
             let count = self.days.count_ones() as usize;
             f.write_str(DAYS[first])?;
@@ -132,13 +131,13 @@ impl fmt::Display for Window {
     }
 }
 
-/// `Sun 02:00-04:00, 12:00-12:30`.
+/// Formats windows: `Sun 02:00-04:00, 12:00-12:30`.
 pub fn list(windows: &[Window]) -> String {
     let windows: Vec<String> = windows.iter().map(Window::to_string).collect();
     windows.join(", ")
 }
 
-/// `09:00` of minutes since midnight.
+/// Formats minutes since midnight: `09:00`.
 pub fn clock(minutes: u16) -> String {
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }
@@ -208,7 +207,7 @@ mod tests {
     #[test]
     fn a_window_in_the_hour_that_is_skipped_is_not_lost() {
         let windows = [on(1 << 6, 2 * 60 + 15, 2 * 60 + 45)];
-        // 02:15 to 02:45 never come; what cron puts off to 03:00 is covered.
+        // 02:15 to 02:45 never occur; jobs that cron delays to 03:00 are covered.
         assert_eq!(next_change(&windows, SPRING - 1, BERLIN), Some(SPRING));
         assert_eq!(ends(&windows, SPRING, BERLIN), Some(SPRING + 45 * 60));
         let wide = [on(1 << 6, 2 * 60, 4 * 60)];

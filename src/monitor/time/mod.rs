@@ -1,4 +1,4 @@
-//! The time as the core sees it: plain numbers that the agent hands in.
+//! Time in the core: plain numbers that the agent passes in.
 
 pub mod hours;
 pub(crate) mod suspend;
@@ -13,9 +13,9 @@ pub use wall_clock::{Clock, ClockChange, Redating};
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// Since the agent started, monotonic: drives every schedule, duration and back-off.
+    /// Monotonic time since the agent started, for schedules, durations and backoff.
     pub uptime: Duration,
-    /// Unix seconds: only for texts and the snapshot.
+    /// Unix seconds, for times of day and dates.
     pub wall: i64,
     /// Local time around `wall`.
     pub zone: Zone,
@@ -38,32 +38,32 @@ impl Now {
         Moment(0) + self.uptime
     }
 
-    /// Time gone by since `moment`; zero when it lies ahead.
+    /// Returns the time since `moment`; zero if it is in the future.
     pub fn since(self, moment: Moment) -> Duration {
         self.moment().since(moment)
     }
 
-    /// What the wall clock showed at `moment`, in Unix seconds.
+    /// Returns what the wall clock showed at `moment`, in Unix seconds.
     pub fn wall_at(self, moment: Moment) -> i64 {
         self.wall - (self.moment().0 - moment.0 + 500).div_euclid(1000)
     }
 
-    /// The moment at which the wall clock showed `wall`. One that lies ahead of a clock that was
-    /// set back since counts as now: nothing that is remembered happened in the future.
+    /// Returns the moment at which the wall clock showed `wall`. A time ahead of the clock, which
+    /// was set back since, counts as now: no stored event is in the future.
     pub fn past_moment(self, wall: i64) -> Moment {
         let ago = self.wall.saturating_sub(wall).max(0);
         Moment(self.moment().0.saturating_sub(ago.saturating_mul(1000)))
     }
 
-    /// The moment at which the wall clock will show `wall`; now when that has passed.
+    /// Returns the moment at which the wall clock will show `wall`; now if that has passed.
     pub fn coming_moment(self, wall: i64) -> Moment {
         let ahead = wall.saturating_sub(self.wall).max(0);
         Moment(self.moment().0.saturating_add(ahead.saturating_mul(1000)))
     }
 }
 
-/// A point on the agent's monotonic clock in milliseconds since its start; negative for what an
-/// earlier run remembered.
+/// A point in time of the agent's monotonic clock, in milliseconds since its start; negative for
+/// times of an earlier run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub i64);
 
@@ -78,7 +78,7 @@ impl std::ops::Add<Duration> for Moment {
     type Output = Moment;
 
     fn add(self, d: Duration) -> Moment {
-        // `as_millis` is of 128 bits, and this is the most frequent calculation there is.
+        // `as_millis` has 128 bits, and this is the most frequent calculation.
         let seconds = i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
         let millis = seconds.saturating_mul(1000);
         let millis = millis.saturating_add(i64::from(d.subsec_millis()));
@@ -86,7 +86,7 @@ impl std::ops::Add<Duration> for Moment {
     }
 }
 
-/// Deterministic jitter: the agent gives the seed, so that a run can be replayed (xorshift64*,
+/// Deterministic jitter: the agent provides the seed, so that a run can be replayed (xorshift64*,
 /// Vigna 2016).
 #[derive(Clone, Debug)]
 pub struct Jitter(u64);
@@ -96,7 +96,7 @@ impl Jitter {
         Jitter(seed | 1)
     }
 
-    /// Uniform in `0.0..1.0`.
+    /// Returns a number that is uniform in `0.0..1.0`.
     pub fn fraction(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

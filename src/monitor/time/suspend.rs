@@ -1,20 +1,22 @@
-//! Suspend and standstill: what was under way then says nothing.
+//! Detects suspend and standstill: failures of checks that were under way then can be excused.
 
 use crate::monitor::time::{Moment, Now};
 
-/// A wake-up comes later than this only when the process or the machine stood still, in ms.
+/// Maximum delay of a wake-up in ms. A longer one means that the process or the machine stood
+/// still.
 const MAX_LATENESS_MS: i64 = 2_000;
-/// The wall clock gets ahead of the monotonic one by more than this when the machine slept (the monotonic
-/// clock does not count that) or was set, in seconds. Neither is a time to judge by.
+/// Maximum change of the difference between wall clock and monotonic clock, in seconds. A greater
+/// one means that the machine slept (the monotonic clock stops then) or that the wall clock was
+/// set.
 const MAX_AHEAD: i64 = 2;
 
-/// When the machine or the process last stood still.
+/// Detects when the machine or the process stood still.
 #[derive(Debug)]
 pub struct SuspendDetector {
     since: Moment,
-    /// When the next wake-up is to come.
+    /// When the next wake-up is due.
     expected: Option<Moment>,
-    /// Wall clock minus uptime.
+    /// Wall clock minus uptime, in seconds.
     offset: i64,
 }
 
@@ -31,7 +33,7 @@ impl SuspendDetector {
         self.expected = wakeup;
     }
 
-    /// Whether the machine or the process stood still until now.
+    /// Returns whether the machine or the process stood still until now.
     pub fn stood_still(&mut self, now: Now) -> bool {
         let moment = now.moment();
         let late = self
@@ -47,7 +49,7 @@ impl SuspendDetector {
         late || jumped
     }
 
-    /// What began at `began` was under way meanwhile.
+    /// Returns whether the machine or the process stood still after `began`.
     pub fn stalled_during(&self, began: Moment) -> bool {
         began < self.since
     }

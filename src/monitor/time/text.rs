@@ -1,10 +1,10 @@
-//! Durations, times of the day and dates in words, and durations read from words.
+//! Formats durations, times of day and dates, and parses durations.
 
 use crate::monitor::time::Now;
 use crate::monitor::time::hours::DAYS;
 use std::time::Duration;
 
-/// How long something lasted, to the second, in its two largest units: `12 s`, `3 min 20 s`,
+/// Formats a duration, rounded to seconds, in its two largest units: `12 s`, `3 min 20 s`,
 /// `2 d 4 h`.
 pub fn lasting(d: Duration) -> String {
     let s = (d + Duration::from_millis(500)).as_secs();
@@ -23,7 +23,8 @@ pub fn lasting(d: Duration) -> String {
     }
 }
 
-/// How long something still lasts, rounded up to the minute: a second after `1 h` it is not `59 min 59 s`.
+/// Formats a remaining duration, rounded up to minutes: one second later, `1 h` is still `1 h` and
+/// not `59 min 59 s`.
 pub fn left(d: Duration) -> String {
     let minutes = d.as_secs().div_ceil(60);
     lasting(match minutes {
@@ -32,10 +33,10 @@ pub fn left(d: Duration) -> String {
     })
 }
 
-/// A response time: `42 ms`, `1.28 s`.
+/// Formats a response time: `42 ms`, `1.28 s`.
 pub fn response(d: Duration) -> String {
     if !d.is_zero() && d < Duration::from_millis(1) {
-        // A host on one's own network answers a ping within that.
+        // Hosts on the local network answer a ping in less than 1 ms.
         format!("{:.1} ms", (d.as_secs_f64() * 1000.0).max(0.1))
     } else if d < Duration::from_secs(1) {
         format!("{} ms", d.as_millis())
@@ -44,7 +45,7 @@ pub fn response(d: Duration) -> String {
     }
 }
 
-/// How long a job ran: `1.28 s`, `4 min 20 s`.
+/// Formats the run time of a job: `1.28 s`, `4 min 20 s`.
 pub fn run_time(d: Duration) -> String {
     match d.as_secs() {
         ..60 => response(d),
@@ -52,15 +53,15 @@ pub fn run_time(d: Duration) -> String {
     }
 }
 
-/// How [`too_slow`] begins, and no other cause.
+/// Prefix of [`too_slow`], which no other cause has.
 pub const SLOW: &str = "slow: ";
 
-/// Why a site is degraded whose answer took longer than its `slow`.
+/// Returns the cause of a site that is degraded because its answer took longer than `slow`.
 pub fn too_slow(took: Duration, limit: Duration) -> String {
     format!("{SLOW}{}, limit {}", response(took), response(limit))
 }
 
-/// `14:03`, local time; with the day when that is not `until`'s.
+/// Formats two times as `14:03`, local time, both with the date if their days differ.
 pub fn clock_times(from: i64, until: i64, now: Now) -> (String, String) {
     let local = |wall: i64| {
         let local = now.zone.local(wall);
@@ -76,7 +77,7 @@ pub fn clock_times(from: i64, until: i64, now: Now) -> (String, String) {
     }
 }
 
-/// `14:03`, local time, of something past; with its day where that is not today: `Tue 14:03`,
+/// Formats a past local time as `14:03`; if not of today, with its day: `Tue 14:03`,
 /// `24 Nov 14:03`, `24 Nov 2025 14:03`.
 pub fn past_time(wall: i64, now: Now) -> String {
     let (day, today) = (now.zone.day(wall), now.zone.day(now.wall));
@@ -91,7 +92,7 @@ pub fn past_time(wall: i64, now: Now) -> String {
     }
 }
 
-/// `03:04`, `yesterday 03:04`, and before that as [`past_time`].
+/// Formats a past local time as `03:04`, `yesterday 03:04`, or else as [`past_time`] does.
 pub fn recent_time(wall: i64, now: Now) -> String {
     let time = past_time(wall, now);
     match now.zone.day(now.wall) - now.zone.day(wall) {
@@ -100,8 +101,8 @@ pub fn recent_time(wall: i64, now: Now) -> String {
     }
 }
 
-/// `14:03–14:18`, `Tue 14:03–14:18`, `Tue 23:50–today 00:10`: as [`past_time`], the day of the end only
-/// where it is another.
+/// Formats a past period: `14:03–14:18`, `Tue 14:03–14:18`, `Tue 23:50–today 00:10`. Days are those
+/// of [`past_time`]; that of the end is shown only if it differs.
 pub fn past_times(from: i64, until: i64, now: Now) -> String {
     let start = past_time(from, now);
     let end = past_time(until, now);
@@ -112,22 +113,23 @@ pub fn past_times(from: i64, until: i64, now: Now) -> String {
     }
 }
 
-/// `24 Nov 2026`: the local day of a moment in Unix seconds.
+/// Formats the local day of a time in Unix seconds: `24 Nov 2026`.
 pub fn day_of(wall: i64, now: Now) -> String {
     let day = now.zone.day(wall);
-    // A certificate may claim to end in 9999; the year 0 of a clock that is not set is as far.
+    // Limits to the years 1 to 9999: certificates may claim to end far in the future.
     let day = day.clamp(-719_162, 2_932_896);
     let (year, date) = year_and_date(day);
     format!("{date} {year}")
 }
 
-/// `24 Nov` of a day counted from 1970-01-01.
+/// Formats a day counted from 1970-01-01: `24 Nov`.
 pub fn date(day: i64) -> String {
     year_and_date(day).1
 }
 
-/// Of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms"): years
-/// begin in March, and eras of 400 years have 146,097 days.
+/// Returns the year, and day and month as text, of a day counted from 1970-01-01 (Hinnant,
+/// "chrono-compatible low-level date algorithms"): years begin in March, and eras of 400 years have
+/// 146,097 days.
 fn year_and_date(day: i64) -> (i64, String) {
     const MONTHS: [&str; 12] = [
         "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb",
@@ -143,7 +145,7 @@ fn year_and_date(day: i64) -> (i64, String) {
     (year, format!("{day} {name}"))
 }
 
-/// `30m`, `1h30m`, `2d` as a duration of at least 1 s and at most a year; `None` for anything else.
+/// Parses `30m`, `1h30m`, `2d` as a duration from 1 s to 366 days; `None` for anything else.
 pub fn parse_span(text: &str) -> Option<Duration> {
     let mut total: u64 = 0;
     let mut rest = text;

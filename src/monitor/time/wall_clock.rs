@@ -1,30 +1,31 @@
-//! When the wall clock is believed, and what time it is while it is not (docs/clock.md).
+//! Decides when the wall clock is believed, and estimates the time while it is not (docs/clock.md).
 //!
-//! A Pi has no clock of its own: until the time has come over the network it shows 1970, or the time
-//! of the last shutdown, or nonsense. While it is doubted no certificate can be judged, and what is
-//! written down is dated by the newest time that was believed plus the time since.
+//! A Raspberry Pi has no battery-backed clock: until it gets the time over the network it shows
+//! 1970, the time of the last shutdown, or a random time. While the clock is doubted, no
+//! certificate can be judged, and stored times are the newest believed time plus the time since.
 //!
-//! | state | the wall clock shows | it ends |
+//! | state | the wall clock shows | until |
 //! | --- | --- | --- |
-//! | not set | a time before the build of this program | with a later time; nothing else |
-//! | behind | over 60 s less than the newest stamp of our own state | with a later time, or confirmed |
-//! | far ahead | over 20 years after the build | with an earlier time, or confirmed |
-//! | believed | anything else | when it shows one of the above |
-//! | confirmed | what it was confirmed to show (and the time since), whatever the stamps and the 20 years say | when it is set to something over 5 min from that: judged anew |
+//! | not set | a time before the build of this program | it shows a later time; it cannot be confirmed |
+//! | behind | over 60 s less than the newest stamp of our own state | it shows a later time, or is confirmed |
+//! | far ahead | over 20 years after the build | it shows an earlier time, or is confirmed |
+//! | believed | anything else | it shows one of the above |
+//! | confirmed | the confirmed time plus the time since, whatever the stamps and the 20 years say | it is over 5 min off that time: then it is judged anew |
 //!
-//! Confirmed ([`crate::monitor::Event::ClockConfirmed`]) is a clock that the kernel calls synchronised, or that
-//! agrees with a verified server. Stamps that were ahead of it are forgotten: a clock that was once a
-//! year ahead and wrote them would else be doubted for a year.
+//! A clock is confirmed ([`crate::monitor::Event::ClockConfirmed`]) if the kernel reports it as
+//! synchronised, or if it agrees with a verified server. Stamps ahead of it are discarded:
+//! otherwise a clock that was a year ahead when it wrote them would make the right one doubted for
+//! a year.
 
 use crate::monitor::time::suspend::SuspendDetector;
 use crate::monitor::time::{Moment, Now};
 use std::collections::HashMap;
 
-/// A clock may be so far behind the newest stamp, in seconds: time servers correct that much.
+/// Maximum time behind the newest stamp, in seconds: time servers correct that much.
 const MAX_BEHIND: i64 = 60;
-/// A clock that shows a time so long after the build is not believed, in seconds: 20 years.
+/// Maximum time after the build at which a clock is believed, in seconds: 20 years.
 const MAX_AFTER_BUILD: i64 = 20 * 31_556_952;
-/// A clock goes on being the one that was confirmed while it is no further from it, in seconds.
+/// Maximum deviation from the confirmed time at which a clock stays confirmed, in seconds.
 pub const AGREES: i64 = 300;
 
 /// Why the wall clock is not believed.
@@ -52,22 +53,22 @@ impl Doubt {
     }
 }
 
-/// Whether a clock that shows `wall` may be right, as far as a program that was built at `built`
-/// knows without a state; both in Unix seconds.
+/// Returns whether a clock that shows `wall` may be right, judged without a stored state by a
+/// program that was built at `built`; both in Unix seconds.
 pub fn plausible(wall: i64, built: i64) -> bool {
     built <= wall && wall <= built.saturating_add(MAX_AFTER_BUILD)
 }
 
-/// The wall clock as we believe it. All times in Unix seconds.
+/// The wall clock and whether it is believed. All times in Unix seconds.
 #[derive(Debug)]
 struct WallClock {
     built: i64,
     doubt: Option<Doubt>,
     /// The newest stamp in our own state that was not refuted.
     stamp: i64,
-    /// What was shown at uptime zero, by the last time that was believed.
+    /// Wall time at uptime zero, by the last reading that was believed.
     origin: i64,
-    /// What was shown at uptime zero, by the clock that was confirmed.
+    /// Wall time at uptime zero, by the clock that was confirmed.
     confirmed: Option<i64>,
 }
 
@@ -82,7 +83,7 @@ impl WallClock {
         }
     }
 
-    /// Another reading.
+    /// Judges another reading.
     fn read(&mut self, now: Now) {
         let origin = now.wall.saturating_sub(seconds_up(now));
         let known = self.confirmed;
@@ -105,7 +106,7 @@ impl WallClock {
         }
     }
 
-    /// The time to go by.
+    /// Returns the reading, with an estimated wall time if the clock is doubted.
     fn estimate(&self, now: Now) -> Now {
         if self.doubt.is_none() {
             return now;
@@ -116,7 +117,7 @@ impl WallClock {
         }
     }
 
-    /// An earlier run's state was written at `written`.
+    /// Takes the stamp of an earlier run's state, which was written at `written`.
     fn restored(&mut self, now: Now, written: i64) {
         self.stamp = written;
         self.origin = written.max(self.built).saturating_sub(seconds_up(now));
@@ -139,20 +140,20 @@ fn seconds_up(now: Now) -> i64 {
 pub struct Clock {
     suspend: SuspendDetector,
     wall: WallClock,
-    /// An earlier run's state, when it was taken over while the clock was doubted.
+    /// State of an earlier run that was restored while the clock was doubted.
     restored: Option<Restored>,
 }
 
-/// The wall clock is doubted from now on, or believed.
+/// Start or end of doubt about the wall clock.
 #[derive(Debug)]
 pub enum ClockChange {
-    /// Why, for the log.
+    /// With the reason, for the log.
     Doubted(String),
     Set(Redating),
 }
 
 impl Clock {
-    /// `built`: when this program was built, in Unix seconds.
+    /// `built`: build time of this program, in Unix seconds.
     pub fn new(built: i64, now: Now) -> Clock {
         Clock {
             suspend: SuspendDetector::new(now),
@@ -165,27 +166,28 @@ impl Clock {
         self.wall.built = built;
     }
 
-    /// The wall clock is believed.
+    /// Returns whether the wall clock is believed.
     pub fn is_set(&self) -> bool {
         self.wall.doubt.is_none()
     }
 
-    /// When the next event comes, if none comes before.
+    /// Sets when the next event comes at the latest.
     pub fn expect(&mut self, wakeup: Option<Moment>) {
         self.suspend.expect(wakeup);
     }
 
-    /// Whether the machine or the process stood still until now.
+    /// Returns whether the machine or the process stood still until now.
     pub fn stood_still(&mut self, now: Now) -> bool {
         self.suspend.stood_still(now)
     }
 
-    /// What began at `began` was under way while the machine or the process stood still.
+    /// Returns whether the machine or the process stood still after `began`.
     pub fn stalled_during(&self, began: Moment) -> bool {
         self.suspend.stalled_during(began)
     }
 
-    /// The time to go by, and what has become of the wall clock.
+    /// Judges the wall clock. Returns the reading, with an estimated wall time if it is doubted,
+    /// and the change if doubt begins or ends.
     pub fn read(&mut self, now: Now) -> (Now, Option<ClockChange>) {
         let before = (!self.is_set()).then(|| self.wall.estimate(now).wall);
         self.wall.read(now);
@@ -201,29 +203,29 @@ impl Clock {
         (self.wall.estimate(now), change)
     }
 
-    /// The time to go by, as the last reading was believed.
+    /// Like [`Clock::read`], but by the judgement of the last reading.
     pub fn estimate(&self, now: Now) -> Now {
         self.wall.estimate(now)
     }
 
-    /// The kernel or a verified server says that the wall clock is right.
+    /// Confirms the wall clock, as the kernel or a verified server does.
     pub fn confirm(&mut self, now: Now) {
         self.wall.confirm(now);
     }
 
-    /// An earlier run's state was written at `written`, in Unix seconds.
+    /// Takes the stamp of an earlier run's state, which was written at `written`, in Unix seconds.
     pub fn restore(&mut self, now: Now, written: i64) {
         self.wall.restored(now, written);
     }
 
-    /// The state is written now.
+    /// Takes the stamp of the state that is written now.
     pub fn stamp(&mut self, now: Now) {
         if self.is_set() {
             self.wall.stamp = now.wall;
         }
     }
 
-    /// What was restored is dated anew when the clock is believed; mutes by the site's name.
+    /// Remembers restored times, to correct them when the clock is believed; `mutes` by site name.
     pub fn remember_restored(
         &mut self,
         now: Now,
@@ -239,48 +241,49 @@ impl Clock {
     }
 }
 
-/// What an earlier run's state said while the clock was doubted: it is dated anew when that ends.
+/// Times from an earlier run's state that was restored while the clock was doubted.
 #[derive(Debug)]
 struct Restored {
     at: Moment,
-    /// What time that was thought to be, in Unix seconds.
+    /// The wall time that was assumed then, in Unix seconds.
     wall: i64,
     muted_until: Option<Moment>,
-    /// By site.
+    /// By site name.
     mutes: HashMap<String, Moment>,
 }
 
-/// What happened without a clock was dated as if no time had passed while nothing ran, and so was
-/// what was remembered. Now it is known how much did.
+/// Correction of times that were recorded or restored while the clock was doubted. They assume that
+/// no time passed between the runs.
 #[derive(Debug)]
 pub struct Redating {
-    /// How much that was.
+    /// How many seconds did pass.
     pub seconds: i64,
     restored: Option<Restored>,
 }
 
 impl Redating {
-    /// When this run took over from the earlier one, and what time that was thought to be in Unix
-    /// seconds: periods of before are not touched. Without an earlier run none began before.
+    /// Returns when this run restored the state of the earlier one, and the wall time that was
+    /// assumed then, in Unix seconds. Periods that began before are not corrected. Without an
+    /// earlier run, none did.
     pub fn this_run(&self) -> (Moment, i64) {
         let restored = self.restored.as_ref();
         restored.map_or((Moment(i64::MIN), i64::MIN), |r| (r.at, r.wall))
     }
 
-    /// Moments of an earlier run are dated anew.
+    /// Returns whether moments of an earlier run must be corrected.
     pub fn shifts(&self) -> bool {
         self.seconds > 0 && self.restored.is_some()
     }
 
-    /// Dates a moment of the earlier run.
+    /// Corrects a moment if it is of the earlier run.
     pub fn moment(&self, moment: &mut Moment) {
         if self.shifts() && self.restored.as_ref().is_some_and(|r| *moment <= r.at) {
             moment.0 = moment.0.saturating_sub(self.seconds.saturating_mul(1000));
         }
     }
 
-    /// The time while nothing ran counts for a mute too, of a site or (`None`) of everything. One
-    /// that was given since stays as it is.
+    /// Counts the time between the runs for a mute of a site, or (`None`) of all sites. A mute that
+    /// was set since then is not changed.
     pub fn mute(&self, site: Option<&str>, muted: &mut Option<Moment>) {
         let Some(restored) = self.restored.as_ref().filter(|_| self.shifts()) else {
             return;

@@ -1,14 +1,14 @@
-//! Local time: how far it is ahead of UTC, and when that changes next.
+//! Local time: its offset from UTC, and when the offset changes.
 
-/// A time zone around one moment, as plain data: its offset, and the changes before and after.
-/// Right from the one before the last change to the one after the next, which is months.
+/// A time zone around one moment, as plain data: its offset, and the changes before and after. It
+/// is valid from the change before `since` to the change after `until`, which are months apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Zone {
-    /// Local time is this many seconds ahead of UTC.
+    /// Seconds that local time is ahead of UTC.
     pub offset: i32,
-    /// Since when, in Unix seconds, and the offset before.
+    /// Start of this offset, in Unix seconds, and the offset before.
     pub since: Option<(i64, i32)>,
-    /// Until when, in Unix seconds, and the offset from then on.
+    /// End of this offset, in Unix seconds, and the offset from then on.
     pub until: Option<(i64, i32)>,
 }
 
@@ -17,7 +17,7 @@ pub const DAY: i64 = 86_400;
 impl Zone {
     pub const UTC: Zone = Zone::fixed(0);
 
-    /// A zone that never changes, so many seconds ahead of UTC.
+    /// Returns a zone whose offset, in seconds ahead of UTC, never changes.
     pub const fn fixed(offset: i32) -> Zone {
         Zone {
             offset,
@@ -26,7 +26,7 @@ impl Zone {
         }
     }
 
-    /// Seconds that local time is ahead of UTC at `wall`, in Unix seconds.
+    /// Returns the seconds that local time is ahead of UTC at `wall`, in Unix seconds.
     pub fn offset_at(self, wall: i64) -> i32 {
         match (self.since, self.until) {
             (Some((at, before)), _) if wall < at => before,
@@ -35,18 +35,18 @@ impl Zone {
         }
     }
 
-    /// What a clock on the wall shows at `wall`, as seconds since 1970 of its own reckoning.
+    /// Returns the local time at `wall`, in seconds since 1970-01-01 00:00 local time.
     pub fn local(self, wall: i64) -> i64 {
         wall.saturating_add(i64::from(self.offset_at(wall)))
     }
 
-    /// The local day of `wall`, counted from 1970-01-01.
+    /// Returns the local day of `wall`, counted from 1970-01-01.
     pub fn day(self, wall: i64) -> i64 {
         self.local(wall).div_euclid(DAY)
     }
 
-    /// When clocks first show `local` or more, in Unix seconds: the first time in an hour that comes
-    /// twice, and where an hour is skipped that has `local` in it, the moment of that.
+    /// Returns when clocks first show `local` or more, in Unix seconds: the first time in an hour
+    /// that occurs twice, and the moment of the change for an hour that is skipped.
     pub fn first(self, local: i64) -> i64 {
         let skip = self.changes().find_map(|(at, before, after)| {
             let from = at + i64::from(before);
@@ -56,8 +56,8 @@ impl Zone {
             .unwrap_or(local - i64::from(self.offset))
     }
 
-    /// When clocks last show `local`, in Unix seconds: the second time in an hour that comes twice,
-    /// and in an hour that is skipped, when it would have come without that.
+    /// Returns when clocks last show `local`, in Unix seconds: the second time in an hour that
+    /// occurs twice, and for an hour that is skipped the time it would have without the change.
     pub fn last(self, local: i64) -> i64 {
         let skip = self.changes().find_map(|(at, before, after)| {
             let from = at + i64::from(before);
@@ -68,7 +68,7 @@ impl Zone {
             .unwrap_or(local - i64::from(self.offset))
     }
 
-    /// Every moment at which clocks show `local`.
+    /// Iterates over all moments at which clocks show `local`.
     fn shown(self, local: i64) -> impl Iterator<Item = i64> {
         let offsets = [
             Some(self.offset),
@@ -80,7 +80,7 @@ impl Zone {
         moments.filter(move |wall| self.local(*wall) == local)
     }
 
-    /// Moment, offset before, offset from then on.
+    /// Iterates over the changes: moment, offset before, offset from then on.
     fn changes(self) -> impl Iterator<Item = (i64, i32, i32)> {
         let since = self.since.map(|(at, before)| (at, before, self.offset));
         let until = self.until.map(|(at, after)| (at, self.offset, after));
@@ -93,7 +93,7 @@ pub mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Sunday 29 March and 25 October 2026, 01:00 UTC: Berlin's clocks are changed.
+    /// The changes of Berlin's clocks: Sunday 29 March and 25 October 2026, 01:00 UTC.
     pub const SPRING: i64 = 1_774_746_000;
     pub const AUTUMN: i64 = 1_792_890_000;
 
