@@ -62,7 +62,7 @@ pub fn hold_until(
     })
 }
 
-/// The site recovered.
+/// Returns whether the site recovered.
 fn good(notification: &Notification) -> bool {
     matches!(
         notification,

@@ -67,7 +67,7 @@ impl Alerts {
         self.digest.sent
     }
 
-    /// Whether alerts are silent at this hour; the clock must be trusted.
+    /// Returns whether alerts are silent at this hour; the clock must be trusted.
     pub fn quiet(&self, now: Now) -> bool {
         let quiet = self.quiet.as_ref();
         quiet.is_some_and(|hours| hours.have(now.wall, now.zone))
@@ -182,12 +182,12 @@ pub enum Notification {
 }
 
 impl Notification {
-    /// Whether it only reports the end of an incident.
+    /// Returns whether it only reports the end of an incident.
     pub fn ends_incident(&self) -> bool {
         matches!(self, Notification::Up { .. })
     }
 
-    /// Whether it makes no sound: improvements, offline periods and the daily summary.
+    /// Returns whether it makes no sound: improvements, offline periods and the daily summary.
     pub fn silent(&self) -> bool {
         matches!(
             self,
@@ -201,7 +201,7 @@ impl Notification {
         )
     }
 
-    /// How a headline counts it.
+    /// Returns the word under which a headline counts it.
     pub(super) fn heading(&self) -> &'static str {
         match self {
             Notification::Down { .. } => "down",
@@ -223,8 +223,8 @@ impl Notification {
         }
     }
 
-    /// For a change of a site's state: why the site is down or slow now. `None` for other
-    /// notifications.
+    /// Returns why the site is down or slow now, if this is a change of a site's state; `None` for
+    /// other notifications.
     pub fn state_now(&self) -> Option<Option<&str>> {
         match self {
             Notification::Down { cause, .. }
@@ -245,7 +245,7 @@ impl Notification {
         }
     }
 
-    /// Whether the site's note is added.
+    /// Returns whether the site's note is added.
     pub fn wants_note(&self) -> bool {
         matches!(
             self,

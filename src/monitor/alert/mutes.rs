@@ -5,12 +5,13 @@ use crate::monitor::site::state::SiteState;
 use crate::monitor::time::Moment;
 
 impl Alerts {
-    /// The end of the mute of everything; may be in the past.
+    /// Returns the end of the mute of everything; may be in the past.
     pub fn muted_until(&self) -> Option<Moment> {
         self.muted_until
     }
 
-    /// Whether a mute of everything or a deferred alert about a slow site may have to be ended.
+    /// Returns whether a mute of everything or a deferred alert about a slow site may have to be
+    /// ended.
     pub fn any_silence(&self) -> bool {
         self.muted_until.is_some() || !self.slow_in_silence.is_empty()
     }
@@ -24,13 +25,14 @@ impl Alerts {
         self.muted_until.is_some_and(|until| until > now)
     }
 
-    /// Whether a mute or maintenance prevents new alerts of the site.
+    /// Returns whether a mute or maintenance prevents new alerts of the site.
     pub fn muted(&self, site: &SiteState, now: Moment) -> bool {
         self.all_muted(now) || site.is_muted(now) || site.under_maintenance()
     }
 
-    /// Whether the site gets no alerts except about the end of what was notified: it is muted,
-    /// under maintenance, flapping, suppressed or recovering, or its last check is out of date.
+    /// Returns whether the site gets no alerts except about the end of what was notified: it is
+    /// muted, under maintenance, flapping, suppressed or recovering, or its last check is out of
+    /// date.
     pub(super) fn is_held_back(&self, site: &SiteState, now: Moment) -> bool {
         let covered = site.is_suppressed() || site.flapping().is_flapping() || site.is_uncertain();
         covered || self.muted(site, now)

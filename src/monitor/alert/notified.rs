@@ -130,7 +130,8 @@ impl Alerts {
         self.notified.remove(&Topic::Slow(name.to_owned()))
     }
 
-    /// Whether the site became slow while muted or under maintenance, and was not notified yet.
+    /// Returns whether the site became slow while muted or under maintenance, and was not notified
+    /// yet.
     pub fn is_slow_in_silence(&self, name: &str) -> bool {
         self.slow_in_silence.contains(name)
     }

@@ -81,14 +81,14 @@ impl Alerts {
         alerts
     }
 
-    /// Whether an alert of the incident was made, and another one may be made now.
+    /// Returns whether an alert of the incident was made, and another one may be made now.
     pub fn may_escalate(&self, incident: &Incident, sites: &Sites, now: Moment) -> bool {
         let told = self.notified(&Topic::Incident(incident.number())).is_some();
         let site = sites.named(incident.site());
         told && site.is_some_and(|site| !site.is_paused() && !self.is_held_back(site, now))
     }
 
-    /// When [`Alerts::remind`] or [`Alerts::end_mutes`] is due.
+    /// Returns when [`Alerts::remind`] or [`Alerts::end_mutes`] is due.
     pub fn next_reminder(
         &self,
         sites: &Sites,
@@ -102,7 +102,7 @@ impl Alerts {
         due.min()
     }
 
-    /// When a reminder of an open incident is due, or its mute ends.
+    /// Returns when a reminder of an open incident is due, or its mute ends.
     fn reminder_due(&self, site: &SiteState, incident: &Incident, now: Moment) -> Option<Moment> {
         if self.notified(&Topic::Incident(incident.number())).is_none() {
             let ends = [self.muted_until, site.muted_until()];

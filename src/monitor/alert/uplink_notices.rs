@@ -6,18 +6,19 @@ use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::Moment;
 
 impl Alerts {
-    /// A fault began: it is notified at `due` if it still exists then.
+    /// Records a fault that began: it is notified at `due` if it still exists then.
     pub fn on_fault(&mut self, fault: UplinkFault, due: Moment) {
         self.due_faults.push((fault, due));
     }
 
-    /// A fault ended, or is no longer probed for. Returns the chats that were notified of it.
+    /// Forgets a fault that ended or is no longer probed for. Returns the chats that were notified
+    /// of it.
     pub fn on_fault_end(&mut self, fault: UplinkFault) -> Option<Vec<i64>> {
         self.due_faults.retain(|(due, _)| *due != fault);
         self.notified.remove(&Topic::Fault(fault))
     }
 
-    /// When [`Alerts::take_due_faults`] is due.
+    /// Returns when [`Alerts::take_due_faults`] is due.
     pub fn next_fault(&self) -> Option<Moment> {
         let due = self.due_faults.iter().map(|(_, at)| *at);
         due.min().map(|at| self.after_mute(at))
@@ -36,8 +37,8 @@ impl Alerts {
         due
     }
 
-    /// An offline period ended. `goes_on`: it extends the period before. Returns the messages about
-    /// that one: chat and message id.
+    /// Handles the end of an offline period. `goes_on`: it extends the period before. Returns the
+    /// messages about that one: chat and message id.
     pub fn on_online(&mut self, goes_on: bool) -> &[(i64, i64)] {
         if !goes_on {
             self.offline_messages.clear();
@@ -45,7 +46,7 @@ impl Alerts {
         &self.offline_messages
     }
 
-    /// A message about an offline period only was delivered.
+    /// Records a delivered message that is only about an offline period.
     pub fn on_offline_message(&mut self, chat: i64, message_id: i64) {
         self.offline_messages.retain(|(known, _)| *known != chat);
         self.offline_messages.push((chat, message_id));

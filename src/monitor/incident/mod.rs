@@ -63,7 +63,7 @@ impl Incident {
         &self.site
     }
 
-    /// The last failure before the incident opened.
+    /// Returns the last failure before the incident opened.
     pub fn cause(&self) -> &str {
         &self.cause
     }
@@ -72,7 +72,7 @@ impl Incident {
         self.start
     }
 
-    /// When it ended; `None` while it is open.
+    /// Returns when it ended; `None` while it is open.
     pub fn end(&self) -> Option<Moment> {
         self.end
     }
@@ -85,7 +85,7 @@ impl Incident {
         self.acknowledged.as_ref()
     }
 
-    /// The messages of its alert: chat and message id. The recovery is a reply to them.
+    /// Returns the messages of its alert: chat and message id. The recovery is a reply to them.
     pub fn messages(&self) -> &[(i64, i64)] {
         &self.messages
     }
@@ -129,8 +129,8 @@ impl Incident {
         self.unjudged += now.since(since.max(self.start));
     }
 
-    /// Whether the chat may see it. If the site no longer exists, only chats that have a message
-    /// about it.
+    /// Returns whether the chat may see it. If the site no longer exists, only chats that have a
+    /// message about it.
     pub fn visible_to(&self, chat: i64, sites: &Sites) -> bool {
         match sites.named(&self.site) {
             Some(watched) => may_see(chat, watched.config()),

@@ -60,7 +60,7 @@ pub struct Limit {
 }
 
 impl Remediation {
-    /// Whether it applies to outages of this site.
+    /// Returns whether it applies to outages of this site.
     pub fn is_for(&self, site: &Site) -> bool {
         let listed = |name: &str| self.sites.iter().any(|wanted| wanted == name);
         listed(&site.name) || site.group.as_deref().is_some_and(listed)
@@ -157,7 +157,7 @@ impl Remediations {
         self.iter().find(|remediation| remediation.name == name)
     }
 
-    /// Whether a run of the action has not ended yet.
+    /// Returns whether a run of the action has not ended yet.
     pub fn is_under_way(&self, action: &str) -> bool {
         let mut runs = self.runs_of(action);
         runs.any(|run| run.phase != Phase::Ended)
@@ -168,17 +168,17 @@ impl Remediations {
         runs.filter(move |run| run.request.action == action)
     }
 
-    /// The machine stood still until now.
+    /// Delays automatic runs after the machine stood still until now.
     pub fn on_wakeup(&mut self, now: Moment) {
         self.quiet_until = self.quiet_until.max(now + QUIET);
     }
 
-    /// Our own connection was found to be down.
+    /// Records that our own connection was found to be down.
     pub fn on_offline(&mut self, now: Moment) {
         self.offline_since.get_or_insert(now);
     }
 
-    /// Our own connection is up again: the next offline period is a new one.
+    /// Records that our own connection is up again: the next offline period is a new one.
     pub fn on_online(&mut self) {
         self.offline_since = None;
         for run in &mut self.runs {
@@ -260,8 +260,8 @@ impl Remediations {
         records.collect()
     }
 
-    /// Restores the runs of an earlier run of the agent. `offline`: it was offline, and the agent still
-    /// is. Returns the runs whose result is unknown.
+    /// Restores the runs of an earlier run of the agent. `offline`: it was offline, and the agent
+    /// still is. Returns the runs whose result is unknown.
     pub fn restore(&mut self, records: &[RunRecord], offline: bool, now: Now) -> Vec<Run> {
         if offline {
             self.on_offline(now.moment());
@@ -321,7 +321,7 @@ impl Incidents {
         started
     }
 
-    /// Whether a user asked for the run, or its reason still exists and is not muted.
+    /// Returns whether a user asked for the run, or its reason still exists and is not muted.
     fn is_called_for(
         &self,
         request: &RunRequest,
@@ -426,14 +426,14 @@ impl Incidents {
     }
 }
 
-/// The site is muted until then: no alerts, and no automatic runs.
+/// Returns the end of the mute of the site, until which there are no automatic runs.
 fn muted_until(site: &SiteState) -> Option<Moment> {
     let muted = site.muted_until();
     muted.filter(|_| !mutated!("run an action for a muted site"))
 }
 
-/// Whether the site was down at its last check, and that is not explained by a fault of ours, a
-/// site that it depends on, a pause or maintenance.
+/// Returns whether the site was down at its last check, and that is not explained by a fault of
+/// ours, a site that it depends on, a pause or maintenance.
 fn is_down_by_itself(site: &SiteState) -> bool {
     let suppressed = site.is_suppressed() && !mutated!("run an action for what is not judged");
     let maintained = site.under_maintenance() && !mutated!("run an action under maintenance");

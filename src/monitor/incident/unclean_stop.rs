@@ -21,17 +21,17 @@ pub struct UncleanStop {
 }
 
 impl UncleanStop {
-    /// When the state was last written, in Unix seconds.
+    /// Returns when the state was last written, in Unix seconds.
     pub fn seen(&self) -> i64 {
         self.seen
     }
 
-    /// When this run began.
+    /// Returns when this run began.
     pub fn back(&self) -> Moment {
         self.back
     }
 
-    /// Whether the site was checked since the restart, or was not down before.
+    /// Returns whether the site was checked since the restart, or was not down before.
     pub fn is_checked(&self, site: &str) -> bool {
         !self.unchecked.contains(site)
     }
@@ -64,14 +64,15 @@ impl Incidents {
         }
     }
 
-    /// Do not wait for sites that no longer exist.
+    /// Stops waiting for sites that no longer exist.
     pub fn keep_sites(&mut self, keep: impl Fn(&str) -> bool) {
         if let Some(stop) = &mut self.unclean_stop {
             stop.unchecked.retain(|name| keep(name));
         }
     }
 
-    /// When [`Incidents::take_unclean_stop`] is due at the latest; the clock must be trusted.
+    /// Returns when [`Incidents::take_unclean_stop`] is due at the latest; the clock must be
+    /// trusted.
     pub fn next_timeout(&self) -> Option<Moment> {
         self.unclean_stop.as_ref().map(UncleanStop::due)
     }

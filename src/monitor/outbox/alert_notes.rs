@@ -18,7 +18,7 @@ pub(crate) struct AlertNote {
 }
 
 impl AlertNote {
-    /// The note of an action by command.
+    /// Creates the note for an action by command.
     pub fn typed(requester: &Requester, done: &str) -> AlertNote {
         AlertNote {
             chat: requester.chat,

@@ -137,7 +137,7 @@ impl CallbackData {
 }
 
 impl AlertButton {
-    /// The button for this action on these incidents.
+    /// Returns the button for this action on these incidents.
     pub fn button(self, numbers: &[u32]) -> Button {
         let (label, style) = ALERT_BUTTONS
             .iter()
@@ -150,7 +150,7 @@ impl AlertButton {
     }
 }
 
-/// A site's name in callback data, where the name itself may not fit: 64-bit FNV-1a
+/// Hashes a name for callback data, where the name itself may not fit: 64-bit FNV-1a
 /// (draft-eastlake-fnv), the same on every machine and in every version.
 pub fn key(name: &str) -> String {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

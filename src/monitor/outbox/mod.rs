@@ -303,7 +303,7 @@ impl Outbox {
         self.keyboards.get(chat, message_id)
     }
 
-    /// Whether the last send to a chat failed, with none in flight.
+    /// Returns whether the last send to a chat failed, with none in flight.
     pub fn is_failing(&self) -> bool {
         self.failing_since.is_some() && self.in_flight.is_empty()
     }
@@ -387,7 +387,7 @@ impl Outbox {
         self.in_flight.len() + self.channels.under_way()
     }
 
-    /// Whether alerts or replies wait.
+    /// Returns whether alerts or replies wait.
     pub fn any_waiting(&self) -> bool {
         !self.alerts.is_empty() || !self.replies.is_empty()
     }
@@ -643,7 +643,7 @@ impl Outbox {
     }
 }
 
-/// The text that replaces merged alerts.
+/// Returns the text that replaces merged alerts.
 fn merged_text<'a>(alerts: impl Iterator<Item = &'a Alert> + Clone) -> String {
     let mut text = match alerts.clone().count() {
         1 => "1 older alert was merged.".to_owned(),

@@ -112,8 +112,8 @@ impl<'a> SendContext<'a> {
     }
 }
 
-/// Minimum delay between two messages to one chat that are both not urgent, edits included:
-/// Telegram tolerates about one a second in a private chat, 20 a minute in a group.
+/// Returns the minimum delay between two messages to one chat that are both not urgent, edits
+/// included: Telegram tolerates about one a second in a private chat, 20 a minute in a group.
 pub(crate) fn pause(chat: i64) -> Duration {
     if chat == CONSOLE {
         Duration::from_millis(200)

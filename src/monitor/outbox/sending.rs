@@ -83,7 +83,7 @@ impl Outbox {
         self.keyboards.outdated = waiting;
     }
 
-    /// When [`Outbox::refresh_keyboards`] is due, unless it waits for a delivery.
+    /// Returns when [`Outbox::refresh_keyboards`] is due, unless it waits for a delivery.
     pub(crate) fn next_keyboard(&self, now: Moment) -> Option<Moment> {
         let due = self.keyboards.outdated.iter();
         let due = due.filter_map(|(chat, _)| self.calm_at(*chat));
@@ -192,7 +192,7 @@ impl Outbox {
         }
     }
 
-    /// Until when nothing may be sent to the chat.
+    /// Returns until when nothing may be sent to the chat.
     fn held(&self, chat: i64, now: Moment) -> Option<Moment> {
         self.chat_states.get(&chat)?.wait.holds(now)
     }
@@ -211,7 +211,7 @@ impl Outbox {
             .collect()
     }
 
-    /// When the newest alert for a chat was made that is not yet on disk.
+    /// Returns when the newest alert for a chat that is not yet on disk was made.
     fn unwritten(&self, chat: i64) -> Option<Moment> {
         let waiting = self.alerts.iter().filter(|a| !a.stored);
         let mine = waiting.filter(|a| a.chats.contains(&chat));

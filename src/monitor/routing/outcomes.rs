@@ -67,7 +67,8 @@ impl Monitor {
         }
     }
 
-    /// The wall clock was set, or the machine slept: otherwise it would show `before`.
+    /// Informs jobs that the wall clock was set, or the machine slept; otherwise it would show
+    /// `before`.
     pub(crate) fn on_jump(&mut self, now: Now, before: i64) {
         for watched in self.sites.iter_mut() {
             if let Some(job) = watched.job_mut() {

@@ -61,7 +61,7 @@ impl Notifier<'_> {
         self.queue(alert);
     }
 
-    /// The site stopped flapping.
+    /// Notifies chats that the site stopped flapping.
     pub fn became_steady(&mut self, at: usize) {
         let name = self.sites[at].name();
         self.save_schedule.within_5_min(self.now.moment());
@@ -85,7 +85,8 @@ impl Notifier<'_> {
     }
 }
 
-/// Frequent changes of a flapping site are not logged at info level: the log may be on flash.
+/// Returns the log level. A flapping site does not get a line for each change: the log may be on
+/// flash.
 fn level_of(notice: ChangeNotice) -> Level {
     match notice {
         ChangeNotice::Silent => Level::Debug,

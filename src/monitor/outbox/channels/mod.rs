@@ -56,7 +56,8 @@ pub enum When {
 }
 
 impl Channel {
-    /// Whether the channel gets alerts of this site; the empty name stands for the agent itself.
+    /// Returns whether the channel gets alerts of this site; the empty name stands for the agent
+    /// itself.
     fn takes(&self, site: &str, sites: &Sites) -> bool {
         let Some(wanted) = &self.sites else {
             return true;
@@ -324,7 +325,7 @@ impl Outbox {
         any
     }
 
-    /// When alerts that wait for Telegram are copied to this channel.
+    /// Returns when alerts that wait for Telegram are copied to this channel.
     fn fallback_due(&self, channel: &Channel) -> Option<Moment> {
         match channel.when {
             When::TelegramFails(_) if mutated!("never fall back to a channel") => None,
@@ -340,7 +341,8 @@ impl Outbox {
         }
     }
 
-    /// Open incidents that will be sent to a channel unless a user acknowledges them, and when.
+    /// Returns the open incidents that will be sent to a channel unless a user acknowledges them,
+    /// and when.
     fn escalations<'a>(
         &'a self,
         alerts: &'a Alerts,
@@ -426,7 +428,7 @@ impl Outbox {
         })
     }
 
-    /// When channels next need attention, if nothing else happens before.
+    /// Returns when channels next need attention, if nothing else happens before.
     pub fn next_channel_due(
         &self,
         alerts: &Alerts,

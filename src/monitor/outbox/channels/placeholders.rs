@@ -45,7 +45,7 @@ impl Placeholder {
         Placeholder::Note,
     ];
 
-    /// The name in the configuration, without the braces.
+    /// Returns the name in the configuration, without the braces.
     pub fn word(self) -> &'static str {
         match self {
             Placeholder::Text => "text",
