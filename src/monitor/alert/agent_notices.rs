@@ -1,4 +1,4 @@
-//! What chats read of the agent itself: mistakes in the file, an unclean stop.
+//! Notices about the agent itself: mistakes in the configuration file, an unclean stop.
 
 use crate::monitor::alert::Alerts;
 use crate::monitor::alert::audience::{Audience, NewAlert, by_words};
@@ -7,12 +7,12 @@ use crate::monitor::site::access::may_see;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::text::clock_times;
 
-/// The clock that dated what was last written may have been ahead by so much, in seconds.
+/// Seconds by which the clock may have been ahead when the state was last written.
 const CLOCK_TOLERANCE: i64 = 60;
 
 impl Alerts {
-    /// The file has mistakes. They may name sites: only chats that see all of them get `what`, the
-    /// others what is `safe`.
+    /// Notices about mistakes in the configuration file. These may name sites, so only chats that
+    /// see all sites get `what`; the others get `safe`.
     pub fn mistakes(audience: Audience, what: &str, safe: &str) -> [NewAlert; 2] {
         let chats = audience.access.chats.iter();
         let (all, some) = chats.partition(|&&chat| audience.sites.all_visible(chat));
@@ -22,12 +22,12 @@ impl Alerts {
         ]
     }
 
-    /// The log line and the alerts about an unclean stop. A chat reads of the sites that it gets
-    /// alerts of and of no other.
+    /// Returns the log line and the alerts about an unclean stop. A chat may only learn of the
+    /// sites whose alerts it gets.
     pub fn unclean_stop(audience: Audience, stop: &UncleanStop) -> (String, Vec<NewAlert>) {
         let now = audience.now;
         let back = now.wall_at(stop.back());
-        // By a clock that was ahead: since when is not known.
+        // If the state was dated by a clock that was ahead, the start of the gap is not known.
         let known = stop.seen() <= back.saturating_add(CLOCK_TOLERANCE);
         let (seen, back) = clock_times(stop.seen().min(back), back, now);
         let text = match known {

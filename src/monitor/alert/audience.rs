@@ -1,4 +1,4 @@
-//! An alert that is to be queued, and the chats that it is for.
+//! New alerts, and which chats get them.
 
 use crate::monitor::alert::Notification;
 use crate::monitor::site::access::Access;
@@ -6,25 +6,25 @@ use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Now;
 
-/// An alert that is to be queued.
+/// An alert to be queued.
 #[derive(Debug)]
 pub struct NewAlert {
     pub notification: Notification,
-    /// Name of the site; empty for what the agent says of itself.
+    /// Name of the site; empty for notices about the agent itself.
     pub site: String,
     pub incident: Option<u32>,
     pub chats: Vec<i64>,
-    /// It must be on disk at once, whatever was written today.
+    /// The alert must be written to disk at once, whatever is left of the day's write budget.
     pub at_once: bool,
 }
 
 impl NewAlert {
-    /// Plain text, of the agent itself.
+    /// Creates a plain-text notice about the agent itself.
     pub fn notice(chats: Vec<i64>, text: String) -> NewAlert {
         NewAlert::general(Notification::Notice { text }, chats)
     }
 
-    /// Of no site.
+    /// Creates an alert that is not about a site.
     pub fn general(notification: Notification, chats: Vec<i64>) -> NewAlert {
         NewAlert {
             notification,
@@ -35,14 +35,14 @@ impl NewAlert {
         }
     }
 
-    /// For those of its chats that are among these.
+    /// Keeps only those of its chats that are among `chats`.
     pub(super) fn only_for(mut self, chats: &[i64]) -> NewAlert {
         self.chats.retain(|chat| chats.contains(chat));
         self
     }
 }
 
-/// The sites, and which chats have their alerts.
+/// The sites, and which chats get their alerts.
 #[derive(Clone, Copy)]
 pub struct Audience<'a> {
     pub sites: &'a Sites,
@@ -55,7 +55,7 @@ impl<'a> Audience<'a> {
         Audience { sites, access, now }
     }
 
-    /// For all chats that get the alerts of the site.
+    /// Creates an alert for all chats that get the alerts of the site.
     pub fn alert(
         self,
         site: &SiteState,
@@ -72,8 +72,8 @@ impl<'a> Audience<'a> {
     }
 }
 
-/// What each of the chats is to read, and which read the same. Those share an alert: two of them may
-/// be one group by its old id and its new one, which then reads it once.
+/// Groups chats by the text they get. Chats with the same text share an alert: two of them may be
+/// the old and the new id of one group, which must get it only once.
 pub fn by_words<T: PartialEq>(chats: &[i64], words: impl Fn(i64) -> T) -> Vec<(T, Vec<i64>)> {
     let mut all: Vec<(T, Vec<i64>)> = Vec::new();
     for &chat in chats {

@@ -1,36 +1,36 @@
-//! How long an alert waits for company: one message says what many would.
+//! How long an alert waits so that several can be sent as one message.
 
 use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::judge::storm::STORM_SITES;
 use crate::monitor::time::Moment;
 use std::time::Duration;
 
-/// Alerts due within this go out as one message.
+/// Alerts due within this time are sent as one message.
 const LINGER: Duration = Duration::from_secs(1);
-/// While many sites are failing but not judged, a down alert waits for them, at most this long.
+/// Maximum time that a down alert waits while many sites are failing but not judged yet.
 const STORM_HOLD: Duration = Duration::from_secs(60);
-/// While many sites are down, those that are mended wait so long for the next, at most as long as a
-/// storm holds.
+/// While many sites are down, a recovery waits this long for the next one, up to [`STORM_HOLD`] in
+/// total.
 const MENDED: Duration = Duration::from_secs(5);
-/// How things stand with the sites: an alert may be worth holding back a little.
+/// Conditions under which alerts are held back.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unsettled {
-    /// Sites failing, but not yet judged.
+    /// Number of sites failing, but not yet judged.
     pub suspects: usize,
-    /// Alerts have no sound at this hour.
+    /// Quiet hours: alerts are silent.
     pub quiet: bool,
-    /// Sites on their way up again.
+    /// Number of sites with successful checks that are not yet up again.
     pub recovering: usize,
-    /// Sites that are down.
+    /// Number of sites that are down.
     pub down: usize,
-    /// How long an alert may have to wait for its write, as writes are many.
+    /// Maximum time until an alert is written, while writes are rate-limited.
     pub writes_apart: Duration,
 }
 
-/// When the alerts of a chat may go: at once when nothing else is about to happen. `None` when
-/// there are none.
+/// Returns when the alerts of a chat may be sent: at once if no others are expected; `None` if
+/// `ready` is empty.
 ///
-/// `unwritten` is when the newest alert came that is still being written to disk.
+/// `unwritten`: when the newest alert that is not yet on disk was made.
 pub fn hold_until(
     ready: &[&Alert],
     unwritten: Option<Moment>,
@@ -41,15 +41,15 @@ pub fn hold_until(
         .iter()
         .filter(|a| matches!(a.notification, Notification::Down { .. }))
         .count();
-    // Those that were judged already belong to the storm as well: the last suspects are waited for.
+    // Alerts already queued belong to the storm as well: wait for the last suspects.
     let storm = unsettled.suspects > 0 && unsettled.suspects + downs > STORM_SITES;
     Some(if downs > 0 && storm {
         oldest + STORM_HOLD
     } else if let Some(at) = unwritten {
-        // A moment later it can go along.
+        // The unwritten alert can then be sent in the same message.
         at + unsettled.writes_apart + LINGER
     } else if unsettled.down > 0 && ready.iter().all(|a| good(&a.notification)) {
-        // What broke together is often mended together.
+        // Sites that went down together often recover together.
         let many = unsettled.down + ready.len() > STORM_SITES;
         match ready.last().filter(|_| many) {
             Some(newest) => (newest.at + MENDED).min(oldest + STORM_HOLD),
@@ -62,7 +62,7 @@ pub fn hold_until(
     })
 }
 
-/// A site is as it should be again.
+/// Returns whether the site recovered.
 fn good(notification: &Notification) -> bool {
     matches!(
         notification,

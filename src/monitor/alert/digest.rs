@@ -1,5 +1,5 @@
-//! The daily summary: yesterday in five lines, once a day at a local time, for each chat that
-//! gets the alerts of a site.
+//! The daily summary: yesterday in about five lines, sent once a day at a local time to each chat
+//! that gets the alerts of a site.
 
 use crate::monitor::alert::audience::{Audience, NewAlert, by_words};
 use crate::monitor::alert::{Alerts, Notification};
@@ -16,37 +16,37 @@ use crate::monitor::time::zone::DAY;
 use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 
-/// What ends within this is worth a line.
+/// Expiry dates within this many seconds get a line.
 const ENDS_SOON: i64 = 30 * DAY;
-/// Characters of a cause: one line on a phone or two.
+/// Maximum length of a cause in characters: one or two lines on a phone.
 const CAUSE: usize = 60;
 
-/// The daily summary's place in time.
+/// Schedule of the daily summary.
 #[derive(Debug, Default)]
 pub struct Digest {
-    /// When it is due, in minutes since local midnight; `None` = never.
+    /// Due time in minutes since local midnight; `None` = never.
     pub at: Option<u16>,
-    /// The local day, counted from 1970, that the last one was sent on.
+    /// Local day, in days since 1970, on which the last summary was sent.
     pub sent: Option<i64>,
 }
 
 impl Digest {
-    /// When today's is due, in Unix seconds, and which day today is.
+    /// Returns when today's summary is due, in Unix seconds, and today in days since 1970.
     fn today(&self, now: Now) -> Option<(i64, i64)> {
         let at = i64::from(self.at?);
         let today = now.zone.day(now.wall);
         Some((now.zone.first(today * DAY + at * 60), today))
     }
 
-    /// Whether it is to be sent now. One that was due while we were off is sent late, on the same
-    /// day; a first one has no yesterday to sum up.
+    /// Returns whether to send the summary now, and records that. One that was due while the agent
+    /// was off is sent late, on the same day. The first one waits for the next due time.
     fn take(&mut self, now: Now) -> bool {
         let Some((due, today)) = self.today(now) else {
             self.sent = None;
             return false;
         };
         let past = now.wall >= due;
-        // After the clock was set back, a date that lies ahead counts as today: no day goes without one.
+        // After the clock was set back, a future date counts as today, so that tomorrow's is sent.
         let sent = match self.sent {
             Some(sent) => sent.min(today),
             None => today - i64::from(!past),
@@ -67,12 +67,12 @@ impl Digest {
 }
 
 impl Alerts {
-    /// When the daily summary is due, by a clock that is believed.
+    /// Returns when the daily summary is due; the clock must be trusted.
     pub fn next_digest(&self, now: Now) -> Option<Moment> {
         Some(now.coming_moment(self.digest.next(now)?))
     }
 
-    /// The daily summary, for each chat that gets the alerts of a site, if it is due.
+    /// Returns the daily summary, for each chat that gets the alerts of a site, if it is due.
     pub(crate) fn digest_alerts(
         &mut self,
         audience: Audience,
@@ -132,7 +132,7 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
     let mut lines = vec![format!("📋 <b>{day}: {watched}, {head}</b>")];
     if let Some((longest, lasted)) = outages.iter().max_by_key(|(_, lasted)| *lasted) {
         let total: Duration = outages.iter().map(|(_, lasted)| *lasted).sum();
-        // Of those that are over, the oldest are forgotten at some point.
+        // The oldest ended incidents may have been dropped.
         let forgotten = incidents.forgotten_until().is_some_and(|at| at > span.0);
         let longest = format!(
             "{} {}, {}",
@@ -150,7 +150,7 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
             ),
         });
     }
-    // How long a job runs says nothing of how well it is.
+    // The run time of a job does not show how healthy it is.
     let serving =
         |w: &&&SiteState| matches!(w.state(), State::Up | State::Degraded) && w.job().is_none();
     let slowest = sites.iter().filter(serving);

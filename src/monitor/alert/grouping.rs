@@ -1,4 +1,4 @@
-//! Many sites with the same notification are one line.
+//! Merges many alerts of one kind into one line.
 
 use crate::monitor::alert::words::{merged, when};
 use crate::monitor::alert::{Alert, Notification};
@@ -7,15 +7,16 @@ use crate::monitor::time::Now;
 use crate::monitor::time::text::lasting;
 use std::collections::{BTreeMap, HashMap};
 
-/// So many sites with the same notification are one line.
+/// Minimum number of sites with the same notification that are merged into one line.
 const GROUP: usize = 6;
-/// Names and cause in a line of a group, at most: it must fit a message.
+/// Maximum length of the names and the cause in a group's line, in UTF-16 units: it must fit a
+/// message.
 const GROUP_UNITS: usize = 3500;
 
-/// What alerts share that are one line: whether the sites are down, why, and when.
+/// What the alerts of a group have in common: whether the sites are down, the cause, and when.
 type Key<'a> = (bool, &'a str, String);
 
-/// The key of an alert; `None` for what stands alone.
+/// Returns the group of an alert; `None` for alerts that are never grouped.
 pub fn group_key<'a>(
     alert: &'a Alert,
     ended: &HashMap<u32, Vec<&Alert>>,
@@ -40,7 +41,8 @@ pub fn group_key<'a>(
     }
 }
 
-/// The groups that are large enough, cut into lines that fit a message, each with its alerts.
+/// Returns the groups that are large enough, split into lines that fit a message, with the alerts
+/// of each line.
 pub fn grouped<'a>(
     waiting: &[&'a Alert],
     ended: &HashMap<u32, Vec<&Alert>>,

@@ -1,4 +1,4 @@
-//! What becomes an alert, and for which chats (docs/alerts.md).
+//! Alerts: which changes are notified, and to which chats (docs/alerts.md).
 
 mod agent_notices;
 pub(crate) mod audience;
@@ -25,22 +25,21 @@ use std::collections::{BTreeMap, HashSet};
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
-/// Which changes become alerts, and which chats were notified of them.
+/// Selects the changes to notify, and remembers which chats were notified.
 #[derive(Debug, Default)]
 pub struct Alerts {
     /// Everything is muted until then.
     muted_until: Option<Moment>,
-    /// Alerts of these hours have no sound.
+    /// Hours in which alerts are silent.
     quiet: Option<Hours>,
     digest: Digest,
     /// See [`Alerts::notified`].
     notified: BTreeMap<Topic, Vec<i64>>,
-    /// Sites that became slow while they were muted or under maintenance: an alert says so when that
-    /// is over.
+    /// Sites that became slow while muted or under maintenance; an alert follows when that ends.
     slow_in_silence: HashSet<String>,
-    /// Faults that no alert was made of yet, and when one is due.
+    /// Faults that were not notified yet, and when the notice is due.
     due_faults: Vec<(UplinkFault, Moment)>,
-    /// The messages that say the last offline period and nothing else: chat and message.
+    /// Messages about the last offline period only: chat and message id.
     offline_messages: Vec<(i64, i64)>,
 }
 
@@ -63,52 +62,52 @@ impl Alerts {
         self.digest.sent = digested;
     }
 
-    /// The local day, counted from 1970, that the last daily summary was sent on.
+    /// Returns the local day, in days since 1970, on which the last daily summary was sent.
     pub fn digested(&self) -> Option<i64> {
         self.digest.sent
     }
 
-    /// Alerts have no sound at this hour, by a clock that is believed.
+    /// Returns whether alerts are silent at this hour; the clock must be trusted.
     pub fn quiet(&self, now: Now) -> bool {
         let quiet = self.quiet.as_ref();
         quiet.is_some_and(|hours| hours.have(now.wall, now.zone))
     }
 }
 
-/// One notification, and the chats that it still has to reach.
+/// A notification, and the chats that have not received it yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
-    /// Counts up; also their order.
+    /// Increases in the order of the alerts.
     pub id: u64,
     pub notification: Notification,
-    /// Name of the site; empty for notices of the agent itself.
+    /// Name of the site; empty for notices about the agent itself.
     pub site: String,
     pub incident: Option<u32>,
     pub at: Moment,
-    /// Chats that have not confirmed it yet.
+    /// Chats that have not received it yet.
     pub chats: Vec<i64>,
-    /// Chats that have it, or its like for them.
+    /// Chats that received this alert or another one about the same event.
     pub delivered: Vec<i64>,
-    /// In these chats it replaces the text of a message: chat and message.
+    /// Messages whose text it replaces: chat and message id.
     pub edits: Vec<(i64, i64)>,
-    /// It is on disk, or cannot be: it may be sent.
+    /// It is on disk, or cannot be written: it may be sent.
     pub stored: bool,
     pub by_channels: ByChannels,
 }
 
-/// What channels besides the chats have to do with an alert for chats.
+/// Channels that send copies of an alert.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ByChannels {
-    /// The channels that it went to because it could not be sent.
+    /// Channels that took over the alert because Telegram could not be reached.
     pub handed: Vec<String>,
-    /// The channels that have it.
+    /// Channels that have sent it.
     pub sent: Vec<String>,
-    /// A chat could not be reached with it at first.
+    /// The first attempt to reach a chat failed.
     pub delayed: bool,
 }
 
 impl Alert {
-    /// What it is made of: alerts for several chats that differ in their words have this in common.
+    /// Identifies the event: alerts about it for several chats may differ in text.
     pub fn event(&self) -> (Moment, Discriminant<Notification>, Option<u32>, String) {
         let kind = discriminant(&self.notification);
         (self.at, kind, self.incident, self.site.clone())
@@ -119,10 +118,10 @@ impl Alert {
 pub enum Notification {
     Down {
         cause: String,
-        /// The part of `cause` that other sites may share, when that is not all of it:
-        /// [`crate::monitor::site::outcome::Failure::common`].
+        /// The part of `cause` that other sites may share, if not all of it
+        /// ([`crate::monitor::site::outcome::Failure::common`]).
         common: Option<String>,
-        /// Sites that depend on it and are unreachable with it.
+        /// Number of sites that depend on it and are unreachable with it.
         behind: usize,
     },
     StillDown {
@@ -138,57 +137,57 @@ pub enum Notification {
     Fast {
         lasted: Duration,
     },
-    /// It is degraded by what a check found, not by how long that took.
+    /// Degraded by what a check found, not by its duration.
     Degraded {
         cause: String,
     },
-    /// It is not degraded any more.
+    /// No longer degraded.
     Well {
         lasted: Duration,
     },
-    /// It comes and goes; the cause when it is down.
+    /// The state changes often; `cause` if the site is down now.
     Flapping {
         cause: Option<String>,
     },
-    /// Several changes that had to wait for a write, in one; the cause when it is down or slow now.
+    /// Several changes that waited for a write, merged; `cause` if the site is down or slow now.
     Changes {
         times: u32,
         cause: Option<String>,
     },
-    /// It no longer flaps; the cause when it stays down.
+    /// No longer flapping; `cause` if the site is still down.
     Steady {
         cause: Option<String>,
         lasted: Duration,
     },
-    /// A certificate or a domain ends soon, or has ended.
+    /// A certificate or a domain expires soon, or has expired.
     Expiring {
         subject: Subject,
         expiry: Expiry,
     },
-    /// It was renewed.
+    /// A certificate or a domain was renewed.
     Renewed {
         subject: Subject,
         expiry: Expiry,
     },
-    /// Our own line was down.
+    /// Our own connection was down.
     Offline(Period),
     /// The daily summary, in HTML.
     Digest {
         html: String,
     },
-    /// Of the agent itself: plain text.
+    /// About the agent itself, in plain text.
     Notice {
         text: String,
     },
 }
 
 impl Notification {
-    /// It says that an incident is over, and nothing else of it.
+    /// Returns whether it only reports the end of an incident.
     pub fn ends_incident(&self) -> bool {
         matches!(self, Notification::Up { .. })
     }
 
-    /// What got worse has a sound, what got better has none.
+    /// Returns whether it makes no sound: improvements, offline periods and the daily summary.
     pub fn silent(&self) -> bool {
         matches!(
             self,
@@ -202,7 +201,7 @@ impl Notification {
         )
     }
 
-    /// What a headline counts it as.
+    /// Returns the word under which a headline counts it.
     pub(super) fn heading(&self) -> &'static str {
         match self {
             Notification::Down { .. } => "down",
@@ -224,7 +223,8 @@ impl Notification {
         }
     }
 
-    /// Of a change of a site's state: why it is down or slow now. `None` for other notifications.
+    /// Returns why the site is down or slow now, if this is a change of a site's state; `None` for
+    /// other notifications.
     pub fn state_now(&self) -> Option<Option<&str>> {
         match self {
             Notification::Down { cause, .. }
@@ -245,7 +245,7 @@ impl Notification {
         }
     }
 
-    /// The site's note stands under it.
+    /// Returns whether the site's note is added.
     pub fn wants_note(&self) -> bool {
         matches!(
             self,
@@ -253,7 +253,7 @@ impl Notification {
         )
     }
 
-    /// How many changes of a site's state it stands for.
+    /// Returns how many changes of a site's state it stands for.
     pub fn changes(&self) -> u32 {
         match self {
             Notification::Changes { times, .. } => *times,

@@ -1,43 +1,44 @@
-//! What is muted, and of which sites no alert is made for now.
+//! Mutes, and which sites get no alerts at present.
 
 use crate::monitor::alert::Alerts;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::Moment;
 
 impl Alerts {
-    /// Everything is muted until then, if that is to come.
+    /// Returns the end of the mute of everything; may be in the past.
     pub fn muted_until(&self) -> Option<Moment> {
         self.muted_until
     }
 
-    /// Everything is muted, or a site became slow under a mute or maintenance: the end may be due.
+    /// Returns whether a mute of everything or a deferred alert about a slow site may have to be
+    /// ended.
     pub fn any_silence(&self) -> bool {
         self.muted_until.is_some() || !self.slow_in_silence.is_empty()
     }
 
-    /// Mutes everything until then; `None` = no longer.
+    /// Mutes everything until then; `None` ends the mute.
     pub fn mute_all(&mut self, until: Option<Moment>) {
         self.muted_until = until;
     }
 
-    /// Everything is muted.
     pub fn all_muted(&self, now: Moment) -> bool {
         self.muted_until.is_some_and(|until| until > now)
     }
 
-    /// No new alert is made of the site: it or everything is muted, or it is under maintenance.
+    /// Returns whether a mute or maintenance prevents new alerts of the site.
     pub fn muted(&self, site: &SiteState, now: Moment) -> bool {
         self.all_muted(now) || site.is_muted(now) || site.under_maintenance()
     }
 
-    /// No alert is made of the site but the end of what had one: it is muted, under maintenance,
-    /// flapping or not judged, or recovering.
+    /// Returns whether the site gets no alerts except about the end of what was notified: it is
+    /// muted, under maintenance, flapping, suppressed or recovering, or its last check is out of
+    /// date.
     pub(super) fn is_held_back(&self, site: &SiteState, now: Moment) -> bool {
         let covered = site.is_suppressed() || site.flapping().is_flapping() || site.is_uncertain();
         covered || self.muted(site, now)
     }
 
-    /// At this time, or when not everything is muted any more.
+    /// Returns `at`, or the end of the mute of everything if that is later.
     pub fn after_mute(&self, at: Moment) -> Moment {
         self.muted_until.map_or(at, |until| until.max(at))
     }

@@ -1,4 +1,4 @@
-//! Which chats were notified of what goes on: its end is for these chats alone.
+//! Which chats were notified of an event: only these are notified of its end.
 
 use crate::monitor::alert::audience::NewAlert;
 use crate::monitor::alert::{Alert, Alerts, Notification};
@@ -7,20 +7,20 @@ use crate::monitor::site::access::rename;
 use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::site::table::Sites;
 
-/// What begins and ends.
+/// An event with a beginning and an end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
-    /// An incident, by its number.
+    /// Number of the incident.
     Incident(u32),
-    /// A site flaps.
+    /// Name of a flapping site.
     Flapping(String),
-    /// A site is slow.
+    /// Name of a slow or degraded site.
     Slow(String),
     Fault(UplinkFault),
 }
 
 impl Notification {
-    /// What it says the beginning or the course of.
+    /// Returns the topics whose beginning or progress it reports.
     fn topics(&self, site: &str, incident: Option<u32>) -> impl Iterator<Item = Topic> {
         let incident = incident.filter(|_| !self.ends_incident());
         let of_site = match self {
@@ -42,12 +42,12 @@ impl Alert {
 }
 
 impl Alerts {
-    /// The chats that an alert about it was made for; `None` when none was made.
+    /// Returns the chats that an alert about the topic was made for; `None` if none was made.
     pub fn notified(&self, topic: &Topic) -> Option<&[i64]> {
         self.notified.get(topic).map(Vec::as_slice)
     }
 
-    /// An alert about it was made for these chats.
+    /// Records that an alert about the topic was made for these chats.
     pub fn add_notified(&mut self, topic: Topic, chats: &[i64]) {
         let known = self.notified.entry(topic).or_default();
         let new = chats.iter().filter(|chat| !known.contains(chat));
@@ -61,7 +61,8 @@ impl Alerts {
         }
     }
 
-    /// A chat was taken out before it got an alert about it. That counts unless it has another one.
+    /// Records that a chat was removed before it got an alert about the topic, unless it has
+    /// another one.
     pub fn on_dropped(&mut self, topic: &Topic, chat: i64, incidents: &Incidents) {
         let has_another = match topic {
             Topic::Incident(number) => {
@@ -75,7 +76,7 @@ impl Alerts {
         }
     }
 
-    /// The alert of an incident became part of another one, which only counts it.
+    /// Records that the alert of an incident was merged into another one, which does not name it.
     pub fn on_merged(&mut self, number: u32, incidents: &Incidents) {
         if incidents
             .get(number)
@@ -85,8 +86,9 @@ impl Alerts {
         }
     }
 
-    /// An earlier run made an alert of the incident: for chats that have a message of it, for which it
-    /// is among the alerts that wait, and the `rest`. Where none is known, it was for `all`.
+    /// Restores which chats an earlier run made an alert of the incident for: those that have a
+    /// message about it, those that one of the `waiting` alerts is for, and `rest`. If none are
+    /// known, `all`.
     pub fn restore_notified(
         &mut self,
         incident: &Incident,
@@ -109,26 +111,27 @@ impl Alerts {
         self.add_notified(topic, known);
     }
 
-    /// Incidents that are no longer remembered are forgotten.
+    /// Drops incidents that are no longer remembered.
     pub fn keep_incidents(&mut self, incidents: &Incidents) {
         let gone =
             |topic: &Topic| matches!(topic, Topic::Incident(n) if incidents.get(*n).is_none());
         self.notified.retain(|topic, _| !gone(topic));
     }
 
-    /// A site is judged afresh.
+    /// Resets the topics of a site whose state starts anew.
     pub fn on_reset(&mut self, name: &str) {
         self.end_slow(name);
         self.notified.remove(&Topic::Flapping(name.to_owned()));
     }
 
-    /// A site is not slow any more: the chats that were notified that it is.
+    /// Ends the topic of a slow site. Returns the chats that were notified of it.
     pub(super) fn end_slow(&mut self, name: &str) -> Option<Vec<i64>> {
         self.slow_in_silence.remove(name);
         self.notified.remove(&Topic::Slow(name.to_owned()))
     }
 
-    /// The site became slow under a mute or maintenance, and no alert was made of that yet.
+    /// Returns whether the site became slow while muted or under maintenance, and was not notified
+    /// yet.
     pub fn is_slow_in_silence(&self, name: &str) -> bool {
         self.slow_in_silence.contains(name)
     }
@@ -138,7 +141,7 @@ impl Alerts {
         self.slow_in_silence.insert(name.to_owned());
     }
 
-    /// Sites that are gone are forgotten.
+    /// Drops sites that no longer exist.
     pub fn keep_sites(&mut self, sites: &Sites) {
         self.slow_in_silence.retain(|name| sites.contains(name));
         self.notified.retain(|topic, _| match topic {
@@ -147,7 +150,7 @@ impl Alerts {
         });
     }
 
-    /// A group has a new id. Its messages can no longer be edited.
+    /// Replaces the id of a group. Its messages can no longer be edited.
     pub fn rename_chat(&mut self, from: i64, to: i64) {
         for chats in self.notified.values_mut() {
             rename(chats, from, to);

@@ -1,5 +1,5 @@
-//! Reminders of open incidents, and what is notified when a mute ends. An incident that a user has
-//! acknowledged has no reminder: [`Incident::next_reminder`].
+//! Reminders of open incidents, and alerts that are deferred until a mute ends. Acknowledged
+//! incidents get no reminders ([`Incident::next_reminder`]).
 
 use crate::monitor::alert::audience::{Audience, NewAlert};
 use crate::monitor::alert::notified::Topic;
@@ -11,7 +11,8 @@ use crate::monitor::time::Moment;
 use std::collections::BTreeSet;
 
 impl Alerts {
-    /// Ends the mute of everything. What began under a mute and goes on has its alert then.
+    /// Ends the mute of everything when it is over. Returns alerts about what began under a mute
+    /// and is still going on.
     pub fn end_mutes(&mut self, audience: Audience, incidents: &mut Incidents) -> Vec<NewAlert> {
         let now = audience.now.moment();
         if self.muted_until.is_some_and(|until| until <= now) {
@@ -32,7 +33,7 @@ impl Alerts {
         alerts
     }
 
-    /// Sites that became slow under a mute or maintenance and still are.
+    /// Returns alerts about sites that became slow while muted or under maintenance and still are.
     fn slow_in_silence(&mut self, audience: Audience) -> Vec<NewAlert> {
         if self.slow_in_silence.is_empty() {
             return Vec::new();
@@ -51,7 +52,8 @@ impl Alerts {
         alerts
     }
 
-    /// `queued`: an alert of the incident still waits to be delivered, so there is nothing to repeat.
+    /// Returns the reminders that are due. `queued`: an alert of the incident still waits to be
+    /// delivered, so a reminder is not needed.
     pub fn remind(
         &self,
         audience: Audience,
@@ -79,14 +81,14 @@ impl Alerts {
         alerts
     }
 
-    /// An alert of the incident was made, and another one may be made of it now.
+    /// Returns whether an alert of the incident was made, and another one may be made now.
     pub fn may_escalate(&self, incident: &Incident, sites: &Sites, now: Moment) -> bool {
         let told = self.notified(&Topic::Incident(incident.number())).is_some();
         let site = sites.named(incident.site());
         told && site.is_some_and(|site| !site.is_paused() && !self.is_held_back(site, now))
     }
 
-    /// When [`Alerts::remind`] or [`Alerts::end_mutes`] has something to do.
+    /// Returns when [`Alerts::remind`] or [`Alerts::end_mutes`] is due.
     pub fn next_reminder(
         &self,
         sites: &Sites,
@@ -100,7 +102,7 @@ impl Alerts {
         due.min()
     }
 
-    /// When an open incident is next to be looked at: a reminder, or the end of its mute.
+    /// Returns when a reminder of an open incident is due, or its mute ends.
     fn reminder_due(&self, site: &SiteState, incident: &Incident, now: Moment) -> Option<Moment> {
         if self.notified(&Topic::Incident(incident.number())).is_none() {
             let ends = [self.muted_until, site.muted_until()];

@@ -1,4 +1,4 @@
-//! Notices of root certificates that end: which chats get one, and its words.
+//! Notices about root certificates that expire: which chats get one, and the text.
 
 use crate::monitor::expiry::left_text;
 use crate::monitor::render::text::count;
@@ -8,10 +8,10 @@ use crate::monitor::site::table::Sites;
 use crate::monitor::time::Now;
 use crate::monitor::time::text::day_of;
 
-/// Sites that a notice names.
+/// Maximum number of sites that a notice names.
 const NAMED: usize = 5;
 
-/// Which of the sites each chat may know of; a chat that knows of none is not among them.
+/// Returns which of the sites each chat may see; chats that may see none are omitted.
 pub fn by_chat(sites: &Sites, names: &[String], chats: &[i64]) -> Vec<(Vec<String>, Vec<i64>)> {
     let mut told: Vec<(Vec<String>, Vec<i64>)> = Vec::new();
     for &chat in chats {

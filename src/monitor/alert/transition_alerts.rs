@@ -1,4 +1,4 @@
-//! Which transitions of a site become alerts, and for which chats.
+//! Which transitions of a site are notified, and to which chats.
 
 use crate::monitor::alert::audience::{Audience, NewAlert, by_words};
 use crate::monitor::alert::notified::Topic;
@@ -11,7 +11,8 @@ use crate::monitor::time::text::SLOW;
 use std::time::Duration;
 
 impl Alerts {
-    /// A site went down: `None` when no alert is made now. `behind`: the sites that depend on it.
+    /// Returns the alerts about a site that went down; `None` if none are made now. `behind`: the
+    /// sites that depend on it.
     pub fn on_down(
         &mut self,
         audience: Audience,
@@ -22,7 +23,7 @@ impl Alerts {
         behind: &[usize],
     ) -> Option<Vec<NewAlert>> {
         let site = &audience.sites[at];
-        // Its recovery is one from down.
+        // The recovery will be from down, not from slow.
         self.end_slow(site.name());
         if notice == ChangeNotice::Silent || self.muted(site, audience.now.moment()) {
             return None;
@@ -48,7 +49,8 @@ impl Alerts {
         Some(alerts.collect())
     }
 
-    /// The end of an incident is for the chats that were notified of it, muted since or not.
+    /// Returns the alert about the end of an incident, for the chats that were notified of the
+    /// incident, even if the site is muted now.
     pub fn on_up(
         &mut self,
         audience: Audience,
@@ -116,7 +118,7 @@ impl Alerts {
         }
     }
 
-    /// It flaps, by a change that is not its going down.
+    /// Returns the alert about a site that started flapping with a change other than going down.
     fn flapping(
         &self,
         audience: Audience,
@@ -127,7 +129,7 @@ impl Alerts {
         wanted.then(|| audience.alert(site, Notification::Flapping { cause: None }, None))
     }
 
-    /// A site is no longer flapping.
+    /// Returns the alert about a site that stopped flapping.
     pub fn on_steady(
         &mut self,
         audience: Audience,
@@ -140,7 +142,7 @@ impl Alerts {
         let muted = self.muted(site, now.moment());
         if let Some(incident) = open {
             if muted {
-                // The end of the mute says it.
+                // The site is notified as down when the mute ends.
                 return None;
             }
             notified?;
@@ -164,7 +166,7 @@ impl Audience<'_> {
         self.alert(site, degraded(cause), None)
     }
 
-    /// How many of the sites `behind` a site each of its chats may know of.
+    /// Counts for each chat of the site how many of the sites `behind` it the chat may see.
     fn behind_by_chat(self, site: &SiteState, behind: &[usize]) -> Vec<(usize, Vec<i64>)> {
         let chats = self.access.chats_of(site.config());
         if chats.is_empty() {
@@ -178,7 +180,7 @@ impl Audience<'_> {
     }
 }
 
-/// What is to be notified of a site that is degraded by `cause`.
+/// Creates the notification for a site that is degraded by `cause`.
 fn degraded(cause: String) -> Notification {
     match cause.starts_with(SLOW) {
         true => Notification::Slow { cause },

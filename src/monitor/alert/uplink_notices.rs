@@ -1,4 +1,4 @@
-//! Notices of faults of the uplink, and the messages about offline periods.
+//! Notices about faults of the uplink, and messages about offline periods.
 
 use crate::monitor::alert::Alerts;
 use crate::monitor::alert::notified::Topic;
@@ -6,24 +6,25 @@ use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::Moment;
 
 impl Alerts {
-    /// A fault began: a notice is made at `due` if it goes on until then.
+    /// Records a fault that began: it is notified at `due` if it still exists then.
     pub fn on_fault(&mut self, fault: UplinkFault, due: Moment) {
         self.due_faults.push((fault, due));
     }
 
-    /// A fault is over, or not asked for any more: the chats that were notified of it.
+    /// Forgets a fault that ended or is no longer probed for. Returns the chats that were notified
+    /// of it.
     pub fn on_fault_end(&mut self, fault: UplinkFault) -> Option<Vec<i64>> {
         self.due_faults.retain(|(due, _)| *due != fault);
         self.notified.remove(&Topic::Fault(fault))
     }
 
-    /// When [`Alerts::take_due_faults`] has something.
+    /// Returns when [`Alerts::take_due_faults`] is due.
     pub fn next_fault(&self) -> Option<Moment> {
         let due = self.due_faults.iter().map(|(_, at)| *at);
         due.min().map(|at| self.after_mute(at))
     }
 
-    /// Faults that these chats are to be notified of now.
+    /// Returns the faults to notify these chats of now.
     pub fn take_due_faults(&mut self, chats: &[i64], now: Moment) -> Vec<UplinkFault> {
         if self.all_muted(now) {
             return Vec::new();
@@ -36,8 +37,8 @@ impl Alerts {
         due
     }
 
-    /// An offline period is over. `goes_on`: it is one with the period before. The messages about
-    /// that one: chat and message.
+    /// Handles the end of an offline period. `goes_on`: it extends the period before. Returns the
+    /// messages about that one: chat and message id.
     pub fn on_online(&mut self, goes_on: bool) -> &[(i64, i64)] {
         if !goes_on {
             self.offline_messages.clear();
@@ -45,7 +46,7 @@ impl Alerts {
         &self.offline_messages
     }
 
-    /// A message about an offline period and nothing else arrived.
+    /// Records a delivered message that is only about an offline period.
     pub fn on_offline_message(&mut self, chat: i64, message_id: i64) {
         self.offline_messages.retain(|(known, _)| *known != chat);
         self.offline_messages.push((chat, message_id));

@@ -1,4 +1,4 @@
-//! The words of alerts: a line for each, and messages of several lines.
+//! The texts of alerts: one line each, and messages of several lines.
 
 use crate::monitor::alert::grouping::{group_key, grouped};
 use crate::monitor::alert::{Alert, Notification};
@@ -12,24 +12,25 @@ use crate::monitor::uplink::Period;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Older than this when it is sent, an alert says when it happened.
+/// An alert sent later than this says when it happened.
 const LATE_AFTER: Duration = Duration::from_secs(90);
 /// Room for `<b>100 down, 100 up again, …</b>`.
 const HEADLINE_UNITS: usize = 100;
 
-/// One message's worth of alerts for one chat.
+/// Alerts for one chat as lines of text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ComposedAlert {
-    /// Lines of Telegram HTML, one for each alert or merged pair, with the alerts each one covers.
+    /// Lines of Telegram HTML, one for each alert, merged pair or group, with the alerts it covers.
     pub lines: Vec<(String, Vec<u64>)>,
     pub silent: bool,
-    /// The incident whose recovery this is, when it is about nothing else.
+    /// The incident that ended, if the message is about nothing else.
     pub recovery_of: Option<u32>,
 }
 
-/// Puts the alerts that wait for one chat into words, as many as one message may hold. A down and an up of one incident that both
-/// still wait become one line, and its reminders go. `notified`: the chat has a message about an
-/// incident already; the first one about what began under a mute says that it goes on.
+/// Writes the lines for the alerts that wait for one chat, as many as one message may hold. If the
+/// down and the up of an incident both still wait, they become one line, and its reminders are
+/// dropped. `notified`: whether the chat already has a message about an incident; if not, a
+/// reminder is its first alert, as after a mute.
 pub fn compose(waiting: &[&Alert], now: Now, notified: &dyn Fn(u32) -> bool) -> ComposedAlert {
     let ended = ended_here(waiting);
     let mut groups = grouped(waiting, &ended, now);
@@ -37,12 +38,12 @@ pub fn compose(waiting: &[&Alert], now: Now, notified: &dyn Fn(u32) -> bool) -> 
     let mut used = 0;
     for alert in waiting {
         if used > MESSAGE_UNITS {
-            // No message holds more; the rest is for the next one.
+            // One message holds no more; the rest is left for the next one.
             break;
         }
         let key = group_key(alert, &ended, now);
         if let Some(group) = key.and_then(|key| groups.get_mut(&key)) {
-            // All its lines stand where its first alert does.
+            // All lines of a group are inserted at its first alert.
             used += group.iter().map(|(line, _)| units(line)).sum::<usize>();
             lines.append(group);
             continue;
@@ -69,7 +70,7 @@ pub fn compose(waiting: &[&Alert], now: Now, notified: &dyn Fn(u32) -> bool) -> 
                 used += units(&line);
                 lines.push((line, covers));
             }
-            // In the line of the recovery.
+            // Included in the line of the recovery.
             _ if merged(alert, &ended) => {}
             _ => {
                 let line = line_of(alert, now) + &when(alert, now);
@@ -92,7 +93,8 @@ pub fn compose(waiting: &[&Alert], now: Now, notified: &dyn Fn(u32) -> bool) -> 
     }
 }
 
-/// Sorts lines by how their sites are by the newest alert; those of one site stay in their order.
+/// Sorts lines by the current state of their sites, worst first; lines of one site keep their
+/// order.
 fn worst_first(lines: &mut [(String, Vec<u64>)], waiting: &[&Alert]) {
     let rank = |a: &Alert| HEADINGS.iter().position(|h| *h == a.notification.heading());
     let newest = waiting.iter().map(|a| (a.site.as_str(), rank(a)));
@@ -108,7 +110,7 @@ fn worst_first(lines: &mut [(String, Vec<u64>)], waiting: &[&Alert]) {
     lines.sort_by_key(|(_, ids)| of_line(ids));
 }
 
-/// The incidents whose end is among the waiting alerts, with what else waits about each.
+/// Returns the incidents whose end is among the waiting alerts, with their other waiting alerts.
 fn ended_here<'a>(waiting: &[&'a Alert]) -> HashMap<u32, Vec<&'a Alert>> {
     let mut ended: HashMap<u32, Vec<&Alert>> = waiting
         .iter()
@@ -192,7 +194,7 @@ pub(crate) fn line_of(alert: &Alert, now: Now) -> String {
             format!("🟢 {name} is up again after {}{number}", lasting(*lasted))
         }
         Notification::Slow { cause } => {
-            // A state of an earlier version has the figures alone.
+            // Earlier versions stored the figures without the prefix.
             let figures = cause.strip_prefix(SLOW).unwrap_or(cause);
             format!("🟡 {name} is slow: {}", escape(figures))
         }
@@ -248,7 +250,7 @@ fn offline_line(period: &Period, now: Now) -> String {
 
 pub(crate) fn when(alert: &Alert, now: Now) -> String {
     let age = now.since(alert.at);
-    // It says itself when it was.
+    // The text has a date of its own.
     let dated = match &alert.notification {
         Notification::Offline(period) => period.dated,
         Notification::Digest { .. } => true,
@@ -265,7 +267,7 @@ pub(crate) fn when(alert: &Alert, now: Now) -> String {
     text
 }
 
-/// As many lines as fit in one message under a headline, and the alerts they cover.
+/// Returns as many lines as fit in one message under a headline, and the alerts they cover.
 pub fn first_message(composed: &ComposedAlert, ready: &[&Alert]) -> (String, Vec<u64>) {
     let mut ids: Vec<u64> = Vec::new();
     let mut lines: Vec<&str> = Vec::new();
@@ -291,7 +293,7 @@ pub fn first_message(composed: &ComposedAlert, ready: &[&Alert]) -> (String, Vec
     (html, ids)
 }
 
-/// What a headline counts, in this order.
+/// The words that a headline counts, in this order.
 const HEADINGS: [&str; 7] = [
     "down",
     "still down",
@@ -302,7 +304,7 @@ const HEADINGS: [&str; 7] = [
     "notice",
 ];
 
-/// `3 down, 1 up`: the first line of a message about several sites.
+/// Returns the first line of a message about several sites: `3 down, 1 up`.
 fn headline(alerts: &[&Alert]) -> String {
     let ended = ended_here(alerts);
     let counted = alerts.iter().filter(|a| !merged(a, &ended));

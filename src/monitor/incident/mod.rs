@@ -1,4 +1,4 @@
-//! Incidents: one outage each, numbered, from down to up, and which user acknowledged it.
+//! Incidents: numbered outages, each from down to up, and which user acknowledged it.
 
 pub mod record;
 pub mod remediation;
@@ -12,9 +12,10 @@ use crate::monitor::time::{Moment, Now, Redating};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Ended incidents that are remembered; open ones always are.
+/// Maximum number of ended incidents that are kept; open ones always are.
 const MAX_ENDED: usize = 50;
-/// Of those, the ones that no alert was made for: a site that flaps must not push out the others.
+/// Maximum number of those that no alert was made for: a flapping site must not displace the
+/// others.
 const UNNOTIFIED: usize = 10;
 
 /// One outage of one site.
@@ -27,17 +28,17 @@ pub struct Incident {
     end: Option<Moment>,
     acknowledged: Option<Acknowledged>,
     messages: Vec<(i64, i64)>,
-    /// When the last alert was made that it goes on, or it opened.
+    /// When the last reminder was made or skipped, or the incident opened.
     reminded: Moment,
     unjudged: Duration,
 }
 
-/// That a user has seen an incident.
+/// Acknowledgement of an incident by a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
     /// Telegram user id; `None` at the terminal.
     pub by: Option<i64>,
-    /// The user's name; empty where it is not known.
+    /// The user's name; empty if not known.
     pub name: String,
     pub at: Moment,
 }
@@ -53,17 +54,16 @@ impl Acknowledged {
 }
 
 impl Incident {
-    /// Counts up from 1 over the life of the state directory.
+    /// Counts up from 1 over the lifetime of the state directory.
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// The name of the site.
     pub fn site(&self) -> &str {
         &self.site
     }
 
-    /// What the last failure before it said.
+    /// Returns the last failure before the incident opened.
     pub fn cause(&self) -> &str {
         &self.cause
     }
@@ -72,7 +72,7 @@ impl Incident {
         self.start
     }
 
-    /// When it ended; `None` while it is open.
+    /// Returns when it ended; `None` while it is open.
     pub fn end(&self) -> Option<Moment> {
         self.end
     }
@@ -85,12 +85,13 @@ impl Incident {
         self.acknowledged.as_ref()
     }
 
-    /// The messages of its alert, by chat: the recovery is a reply to them.
+    /// Returns the messages of its alert: chat and message id. The recovery is a reply to them.
     pub fn messages(&self) -> &[(i64, i64)] {
         &self.messages
     }
 
-    /// How long it lasted, or has lasted so far, without the time in which it was not judged.
+    /// Returns how long it lasted, or has lasted so far, without the time in which it was not
+    /// judged.
     pub fn length(&self, now: Now) -> Duration {
         let end = self.end.unwrap_or(now.moment());
         if mutated!("count the time in which judging was suspended") {
@@ -99,13 +100,13 @@ impl Incident {
         end.since(self.start).saturating_sub(self.unjudged)
     }
 
-    /// When it will have lasted so long, if it is judged until then.
+    /// Returns when it will have lasted for `length`, if it is judged until then.
     pub fn lasts_at(&self, length: Duration) -> Moment {
         self.start + self.unjudged + length
     }
 
-    /// How long it lasted of a span, of which the site was down for `down` by its history; `None` when
-    /// it was before or after that.
+    /// Returns how long it lasted within a span in which the site was down for `down` according to
+    /// its history; `None` if it was entirely before or after the span.
     pub fn length_within(
         &self,
         (from, until): (Moment, Moment),
@@ -114,7 +115,7 @@ impl Incident {
     ) -> Option<Duration> {
         let end = self.end.unwrap_or(now);
         let overlap = end.min(until).since(self.start.max(from));
-        // It is not known of which part of it the time is that was not judged: the history knows.
+        // `unjudged` may lie outside the span; the history has the time down within it.
         let is_whole = self.start >= from && end <= until;
         let lasted = match is_whole || down.is_zero() {
             true => overlap.saturating_sub(self.unjudged),
@@ -123,12 +124,13 @@ impl Incident {
         (self.start < until && end > from).then_some(lasted)
     }
 
-    /// It was not judged from `since` on, as our own connection was down: that time is not counted.
+    /// Excludes the time since `since` from the length, as our own connection was down.
     pub fn exclude(&mut self, since: Moment, now: Moment) {
         self.unjudged += now.since(since.max(self.start));
     }
 
-    /// An incident of a site that is gone belongs to the chats that were notified of it.
+    /// Returns whether the chat may see it. If the site no longer exists, only chats that have a
+    /// message about it.
     pub fn visible_to(&self, chat: i64, sites: &Sites) -> bool {
         match sites.named(&self.site) {
             Some(watched) => may_see(chat, watched.config()),
@@ -136,18 +138,18 @@ impl Incident {
         }
     }
 
-    /// An alert is made now that it goes on, or a reminder is due and is not made.
+    /// Records that a reminder is made, or was due and is skipped.
     pub fn on_reminder(&mut self, now: Moment) {
         self.reminded = now;
     }
 
-    /// When the next reminder is due; `None` once it is acknowledged.
+    /// Returns when the next reminder is due; `None` once it is acknowledged.
     pub fn next_reminder(&self, every: Duration) -> Option<Moment> {
         let due = self.reminded + every;
         self.acknowledged.is_none().then_some(due)
     }
 
-    /// The past was elsewhere than was thought.
+    /// Corrects moments of an earlier run, now that the time since is known.
     pub fn redate(&mut self, redating: &Redating) {
         let acknowledged = self.acknowledged.iter_mut().map(|a| &mut a.at);
         let moments = [&mut self.start, &mut self.reminded].into_iter();
@@ -155,7 +157,7 @@ impl Incident {
         moments.for_each(|moment| redating.moment(moment));
     }
 
-    /// The message of its alert in a chat; 0 when its id is not known.
+    /// Returns the id of its message in a chat; 0 if the id is not known.
     pub fn message_in(&self, chat: i64) -> Option<i64> {
         self.messages
             .iter()
@@ -163,7 +165,7 @@ impl Incident {
             .map(|(_, id)| *id)
     }
 
-    /// A group has a new id, and in it the messages have ids that are not known.
+    /// Replaces the id of a group. The ids of its messages under the new id are not known.
     pub fn chat_moved(&mut self, from: i64, to: i64) {
         if self.message_in(from).is_some() && self.message_in(to).is_none() {
             self.messages.push((to, 0));
@@ -172,17 +174,17 @@ impl Incident {
     }
 }
 
-/// All incidents that are open or still remembered, oldest first.
+/// All open incidents and the latest ended ones, oldest first.
 #[derive(Debug, Default)]
 pub struct Incidents {
     list: VecDeque<Incident>,
-    /// How many of them are open: most of the time none is, and the list is not searched.
+    /// Number of open ones. It is usually 0, and saves a search.
     open: usize,
-    /// When the last one ended that is no longer remembered, as far as that is known.
+    /// When the latest dropped incident ended, if known.
     forgotten: Option<Moment>,
-    /// Of the newest one; 0 before there was one.
+    /// Number of the newest incident; 0 if there was none yet.
     last_number: u32,
-    /// An unclean stop that is still to be notified.
+    /// An unclean stop that was not notified yet.
     unclean_stop: Option<UncleanStop>,
     remediations: Remediations,
 }
@@ -190,7 +192,7 @@ pub struct Incidents {
 impl Incidents {
     pub fn restore(list: Vec<Incident>, next_number: u32) -> Incidents {
         let highest = list.iter().map(|i| i.number).max().unwrap_or(0);
-        // A list that is full may have lost the one before its oldest.
+        // If the list is full, older incidents may have been dropped.
         let ended = list.iter().filter_map(|i| i.end);
         let full = ended.clone().count() >= MAX_ENDED;
         Incidents {
@@ -224,7 +226,8 @@ impl Incidents {
         number
     }
 
-    /// Ends the site's open incident and gives it back. `notified`: an alert was made for this one.
+    /// Ends and returns the site's open incident. `notified`: whether an alert was made for an
+    /// incident.
     pub fn close(
         &mut self,
         site: &str,
@@ -248,8 +251,8 @@ impl Incidents {
         self.list.iter().find(|i| i.number == number)
     }
 
-    /// Its alert was delivered as this message. Those of its messages that are not, or no longer, to
-    /// have buttons that fit are returned.
+    /// Records the message that delivered its alert. Returns the messages whose buttons are
+    /// outdated: an earlier one, and this one if the incident has ended.
     pub fn on_message(&mut self, number: u32, chat: i64, message_id: i64) -> Vec<i64> {
         let Some(incident) = self.get_mut(number) else {
             return Vec::new();
@@ -265,7 +268,7 @@ impl Incidents {
         outdated.filter(|message| *message != 0).collect()
     }
 
-    /// Acknowledges those of the incidents that are not acknowledged yet. Whether there was one.
+    /// Acknowledges the incidents that are not acknowledged yet. Returns whether there were any.
     pub fn acknowledge(&mut self, numbers: &[u32], acknowledged: &Acknowledged) -> bool {
         let mut any = false;
         for incident in self.list.iter_mut().filter(|i| numbers.contains(&i.number)) {
@@ -277,7 +280,7 @@ impl Incidents {
         any
     }
 
-    /// The messages of the incidents' alerts: chat and message.
+    /// Returns the messages of the incidents' alerts: chat and message id.
     pub fn messages_of(&self, numbers: &[u32]) -> Vec<(i64, i64)> {
         let incidents = numbers.iter().filter_map(|&n| self.get(n));
         incidents.flat_map(|i| i.messages.iter().copied()).collect()
@@ -315,7 +318,7 @@ impl Incidents {
         open.take(self.open)
     }
 
-    /// Some that ended until then are forgotten; `None` while all are remembered.
+    /// Incidents that ended until then may have been dropped; `None` if none were.
     pub fn forgotten_until(&self) -> Option<Moment> {
         self.forgotten
     }

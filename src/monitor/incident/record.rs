@@ -1,4 +1,4 @@
-//! What of an incident must survive a restart, as plain data.
+//! The part of an incident that survives a restart, as plain data.
 
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
@@ -7,7 +7,7 @@ use crate::monitor::time::Now;
 use nanoserde::{DeJson, SerJson};
 use std::time::Duration;
 
-/// An incident as it is remembered; moments are Unix seconds.
+/// An incident as stored; moments are Unix seconds.
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct IncidentRecord {
@@ -23,13 +23,13 @@ pub struct IncidentRecord {
     pub messages: Vec<i64>,
     /// An alert was made for it.
     pub told: bool,
-    /// Chats that an alert was made for, as far as `messages` has none of theirs; none where those are
-    /// all, or in a state of an earlier version.
+    /// Chats that an alert was made for and that have no entry in `messages`. `None` if there are
+    /// no such chats, or in a state of an earlier version.
     pub notified: Option<Vec<i64>>,
     pub reminded: i64,
-    /// Seconds of it that do not count: our own connection was down.
+    /// Seconds that do not count, as our own connection was down.
     pub blind: u64,
-    /// Channels that have it as no user acknowledged it, and are to have its end.
+    /// Channels that it was sent to because it was not acknowledged; they will get its end.
     pub escalated: Option<Vec<String>>,
 }
 

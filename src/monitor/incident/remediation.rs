@@ -1,18 +1,19 @@
-//! Runs of the `[[action]]`s of the configuration: when one begins by itself, and that none is made twice.
+//! Runs of the `[[action]]`s of the configuration: when automatic runs are due, and that none is
+//! made twice.
 //!
 //! | a run | when | becomes |
 //! | --- | --- | --- |
-//! | is none | a user confirmed it | waiting, to be written |
-//! | is none | a site of the action has been down for `auto`, no run was made since it went down, and nothing of ours explains it | waiting, to be written |
-//! | is none | our own connection has been gone for `auto`, and no run was made since it went | waiting, to be written |
-//! | waiting | it is on disk, and a user asked for it or what it is for goes on | started |
-//! | waiting | it is on disk, and what it is for is over | none |
-//! | waiting | the disk does not take it | ended without having been made, and told |
-//! | started | it ends | ended, and told |
-//! | waiting, started | the agent starts anew | ended, and told: its result is unknown |
-//! | ended | `limit` asks for it no longer, and there is a later run | forgotten |
+//! | does not exist | a user confirmed it | waiting, to be written |
+//! | does not exist | a site of the action has been down for `auto`, no run was made since it went down, and no fault of ours explains it | waiting, to be written |
+//! | does not exist | our own connection has been down for `auto`, and no run was made since it went down | waiting, to be written |
+//! | waiting | it is on disk, and a user asked for it or its reason still exists | started |
+//! | waiting | it is on disk, and its reason no longer exists | deleted |
+//! | waiting | it cannot be written to disk | ended without having been made, and reported |
+//! | started | it ends | ended, and reported |
+//! | waiting, started | the agent restarts | ended, and reported: its result is unknown |
+//! | ended | the action is no longer configured, or `limit` no longer counts it and there is a later run | deleted |
 //!
-//! So none is made without a trace on disk, and none of an earlier run of the agent is made again.
+//! So no run is made without a record on disk, and none of an earlier run of the agent is repeated.
 
 pub mod record;
 
@@ -24,34 +25,34 @@ use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now, Redating};
 use std::time::Duration;
 
-/// After the agent's start, or after the machine stood still, nothing runs by itself for so long: what is
-/// known of the sites is too old.
+/// No automatic runs for this long after the agent's start, or after the machine stood still: the
+/// known states of the sites are out of date.
 const QUIET: Duration = Duration::from_secs(120);
 
-/// An `[[action]]` of the configuration, as far as the core must know it.
+/// The part of an `[[action]]` of the configuration that the core needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remediation {
     /// Unique.
     pub name: String,
-    /// Names of sites and groups; none for [`When::Offline`].
+    /// Names of sites and groups; empty for [`When::Offline`].
     pub sites: Vec<String>,
     pub when: When,
-    /// After so long it runs by itself.
+    /// Time after which it runs automatically; `None` = never.
     pub auto: Option<Duration>,
-    /// Of the runs by itself.
+    /// Limit for automatic runs.
     pub limit: Limit,
 }
 
-/// What an action is about.
+/// The condition that an action remedies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// One of its sites is down.
     Down,
-    /// Our own connection is gone.
+    /// Our own connection is down.
     Offline,
 }
 
-/// So many runs, at least one, within any span of this length.
+/// Maximum number of runs, at least 1, within any period of this length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     pub runs: u32,
@@ -59,14 +60,14 @@ pub struct Limit {
 }
 
 impl Remediation {
-    /// It is about outages of this site.
+    /// Returns whether it applies to outages of this site.
     pub fn is_for(&self, site: &Site) -> bool {
         let listed = |name: &str| self.sites.iter().any(|wanted| wanted == name);
         listed(&site.name) || site.group.as_deref().is_some_and(listed)
     }
 }
 
-/// What is to be run, and the placeholders of the outage. Texts are empty where there is none.
+/// The action to run, and the values of its placeholders; texts may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunRequest {
     pub action: String,
@@ -75,7 +76,7 @@ pub struct RunRequest {
     pub state: String,
     pub cause: String,
     pub incident: Option<u32>,
-    /// The user who confirmed it; `None`: it runs by itself.
+    /// The user who confirmed it; `None` for an automatic run.
     pub asked: Option<Asked>,
 }
 
@@ -84,7 +85,7 @@ pub struct RunRequest {
 pub struct Asked {
     pub chat: i64,
     pub topic: Option<i64>,
-    /// The message with the question, which becomes the answer.
+    /// The message with the question; the result replaces it.
     pub message: Option<i64>,
     pub user: Option<i64>,
     /// The user's name; may be empty.
@@ -97,9 +98,9 @@ pub struct Run {
     pub id: u64,
     pub request: RunRequest,
     at: Moment,
-    /// Incidents up to this number are not to have another run by itself.
+    /// Incidents up to this number get no further automatic run.
     covers: u32,
-    /// Nor has the time without a connection of our own.
+    /// The current offline period gets no further automatic run.
     covers_offline: bool,
     phase: Phase,
 }
@@ -111,22 +112,22 @@ enum Phase {
     Ended,
 }
 
-/// A run that may begin by itself, as things are.
+/// An automatic run that is due now or later, if nothing changes.
 #[derive(Debug)]
 pub struct DueRun {
     pub at: Moment,
     pub request: RunRequest,
-    /// The uplink must be seen to be up first.
+    /// A probe must find the uplink up first.
     pub elsewhere: bool,
 }
 
-/// What is to be known of the agent itself for a run to begin.
+/// Conditions of the agent itself for automatic runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings {
     /// Everything is muted until then.
     pub muted_until: Option<Moment>,
     pub clock_set: bool,
-    /// Since when our own connection is gone.
+    /// Start of the current offline period.
     pub offline_since: Option<Moment>,
 }
 
@@ -136,9 +137,9 @@ pub struct Remediations {
     configured: Vec<Remediation>,
     /// Oldest first.
     runs: Vec<Run>,
-    /// Nothing runs by itself before this.
+    /// No automatic runs before this.
     quiet_until: Moment,
-    /// Since when it is known that our own connection is gone: it may have gone long before, or just then.
+    /// When the current offline period was detected; it may have begun long before.
     offline_since: Option<Moment>,
 }
 
@@ -156,7 +157,7 @@ impl Remediations {
         self.iter().find(|remediation| remediation.name == name)
     }
 
-    /// A run of the action has not ended.
+    /// Returns whether a run of the action has not ended yet.
     pub fn is_under_way(&self, action: &str) -> bool {
         let mut runs = self.runs_of(action);
         runs.any(|run| run.phase != Phase::Ended)
@@ -167,17 +168,17 @@ impl Remediations {
         runs.filter(move |run| run.request.action == action)
     }
 
-    /// The machine stood still until now.
+    /// Delays automatic runs after the machine stood still until now.
     pub fn on_wakeup(&mut self, now: Moment) {
         self.quiet_until = self.quiet_until.max(now + QUIET);
     }
 
-    /// Our own connection is gone, as is known from now on.
+    /// Records that our own connection was found to be down.
     pub fn on_offline(&mut self, now: Moment) {
         self.offline_since.get_or_insert(now);
     }
 
-    /// Our own connection is back: the next time that it is gone is another one.
+    /// Records that our own connection is up again: the next offline period is a new one.
     pub fn on_online(&mut self) {
         self.offline_since = None;
         for run in &mut self.runs {
@@ -185,8 +186,8 @@ impl Remediations {
         }
     }
 
-    /// A run is to be made once it is on disk. `id`: as those of alerts; `last_incident`: the number of
-    /// the newest incident; `offline`: our own connection is gone.
+    /// Adds a run that starts once it is on disk. `id`: from the same sequence as those of alerts;
+    /// `last_incident`: number of the newest incident; `offline`: our own connection is down.
     pub fn request(
         &mut self,
         id: u64,
@@ -204,7 +205,7 @@ impl Remediations {
         });
     }
 
-    /// What waits up to this id can't be put on disk: it is not made, nor asked for again.
+    /// Ends and returns the waiting runs up to this id, which cannot be written to disk.
     pub fn on_save_failed(&mut self, id: u64) -> Vec<Run> {
         let waiting = self.runs.iter_mut();
         let refused = waiting.filter(|run| run.phase == Phase::Waiting && run.id <= id);
@@ -215,7 +216,7 @@ impl Remediations {
         refused.collect()
     }
 
-    /// A run has ended.
+    /// Ends a run and returns it; `None` if it was not started.
     pub fn on_ended(&mut self, id: u64, now: Moment) -> Option<Run> {
         let mut started = self.runs.iter_mut();
         let run = started.find(|run| run.phase == Phase::Started && run.id == id)?;
@@ -225,7 +226,7 @@ impl Remediations {
         Some(ended)
     }
 
-    /// Forgets the runs that nothing depends on any more.
+    /// Drops ended runs that are no longer needed.
     fn forget(&mut self, now: Moment) {
         let configured = &self.configured;
         let mut later: Vec<String> = Vec::new();
@@ -245,7 +246,7 @@ impl Remediations {
         self.runs = kept;
     }
 
-    /// The past was elsewhere than was thought.
+    /// Corrects moments of an earlier run of the agent, now that the time since is known.
     pub fn redate(&mut self, redating: &Redating) {
         self.runs
             .iter_mut()
@@ -259,8 +260,8 @@ impl Remediations {
         records.collect()
     }
 
-    /// Takes back what an earlier run of the agent wrote; `offline`: it had no connection, and that goes
-    /// on. Those whose result is unknown are returned.
+    /// Restores the runs of an earlier run of the agent. `offline`: it was offline, and the agent
+    /// still is. Returns the runs whose result is unknown.
     pub fn restore(&mut self, records: &[RunRecord], offline: bool, now: Now) -> Vec<Run> {
         if offline {
             self.on_offline(now.moment());
@@ -276,7 +277,7 @@ impl Remediations {
         unknown
     }
 
-    /// The earliest moment at which the limit allows the action to run by itself.
+    /// Returns the earliest moment at which the limit allows an automatic run.
     fn allowed_at(&self, remediation: &Remediation) -> Moment {
         let Limit { runs, within } = remediation.limit;
         let by_itself = self.runs_of(&remediation.name);
@@ -298,8 +299,8 @@ impl Incidents {
         &mut self.remediations
     }
 
-    /// What waits up to this id is on disk: those start now, but for runs by themselves that nothing calls
-    /// for any more.
+    /// Starts the waiting runs up to this id, which are on disk, and deletes automatic ones whose
+    /// reason no longer exists. Returns the started ones.
     pub fn start_saved_runs(
         &mut self,
         id: u64,
@@ -320,7 +321,7 @@ impl Incidents {
         started
     }
 
-    /// A user asked for the run, or what it is for goes on.
+    /// Returns whether a user asked for the run, or its reason still exists and is not muted.
     fn is_called_for(
         &self,
         request: &RunRequest,
@@ -343,8 +344,8 @@ impl Incidents {
                 }
     }
 
-    /// The runs that may begin by themselves, one of an action at most, and from when on. Those that
-    /// something other than time keeps back are none.
+    /// Returns the automatic runs that are due now or later, at most one for each action. Those
+    /// that wait for anything but time are omitted.
     pub fn due_runs(&self, sites: &Sites, around: Surroundings) -> Vec<DueRun> {
         let mut due = Vec::new();
         let all = &self.remediations;
@@ -370,7 +371,7 @@ impl Incidents {
         due
     }
 
-    /// When one of [`Incidents::due_runs`] is due that is not yet.
+    /// Returns when the next of [`Incidents::due_runs`] is due that is not due yet.
     pub fn next_run(&self, sites: &Sites, around: Surroundings, now: Moment) -> Option<Moment> {
         let due = self.due_runs(sites, around).into_iter().map(|run| run.at);
         due.filter(|at| *at > now).min()
@@ -425,18 +426,18 @@ impl Incidents {
     }
 }
 
-/// No alert is made of it until then, and nothing runs for it.
+/// Returns the end of the mute of the site, until which there are no automatic runs.
 fn muted_until(site: &SiteState) -> Option<Moment> {
     let muted = site.muted_until();
     muted.filter(|_| !mutated!("run an action for a muted site"))
 }
 
-/// It is down by the last that was seen of it, and neither a fault of ours, a site that it depends on nor
-/// a user's order explains that.
+/// Returns whether the site was down at its last check, and that is not explained by a fault of
+/// ours, a site that it depends on, a pause or maintenance.
 fn is_down_by_itself(site: &SiteState) -> bool {
     let suppressed = site.is_suppressed() && !mutated!("run an action for what is not judged");
     let maintained = site.under_maintenance() && !mutated!("run an action under maintenance");
-    // A job is not looked at: what it said last holds, over restarts too.
+    // Jobs are not checked: their last report stays valid, also over a restart.
     let seen = site.job().is_some() || site.last_failure().is_some() && !site.is_stale();
     site.is_down() && seen && !site.is_paused() && !suppressed && !maintained
 }

@@ -1,36 +1,37 @@
-//! After an unclean stop: since when nothing was watched, and what is still down.
+//! Unclean stops: since when nothing was checked, and which sites are still down.
 
 use crate::monitor::incident::Incidents;
 use crate::monitor::time::Moment;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What was down is checked again before it is said to be so still; not longer than this.
+/// Maximum time to wait for a new check of the sites that were down, before the notice.
 const CHECK_WITHIN: Duration = Duration::from_secs(90);
 
-/// An unclean stop that is still to be notified.
+/// An unclean stop that was not notified yet.
 #[derive(Debug)]
 pub struct UncleanStop {
     seen: i64,
     back: Moment,
-    /// When there was first a clock: https sites aren't checked before.
+    /// When the clock was set, or the start of this run; https sites are not checked without a
+    /// clock.
     clock: Moment,
     /// Sites that were down and have not been checked since.
     unchecked: BTreeSet<String>,
 }
 
 impl UncleanStop {
-    /// When the state was last written, in Unix seconds.
+    /// Returns when the state was last written, in Unix seconds.
     pub fn seen(&self) -> i64 {
         self.seen
     }
 
-    /// When this run began.
+    /// Returns when this run began.
     pub fn back(&self) -> Moment {
         self.back
     }
 
-    /// The site was checked since.
+    /// Returns whether the site was checked since the restart, or was not down before.
     pub fn is_checked(&self, site: &str) -> bool {
         !self.unchecked.contains(site)
     }
@@ -63,19 +64,20 @@ impl Incidents {
         }
     }
 
-    /// Sites that are gone are not waited for.
+    /// Stops waiting for sites that no longer exist.
     pub fn keep_sites(&mut self, keep: impl Fn(&str) -> bool) {
         if let Some(stop) = &mut self.unclean_stop {
             stop.unchecked.retain(|name| keep(name));
         }
     }
 
-    /// When [`Incidents::take_unclean_stop`] has something, by a clock that is believed.
+    /// Returns when [`Incidents::take_unclean_stop`] is due at the latest; the clock must be
+    /// trusted.
     pub fn next_timeout(&self) -> Option<Moment> {
         self.unclean_stop.as_ref().map(UncleanStop::due)
     }
 
-    /// The unclean stop that is to be notified now.
+    /// Returns the unclean stop to notify of now.
     pub fn take_unclean_stop(&mut self, now: Moment) -> Option<UncleanStop> {
         let ready = |stop: &mut UncleanStop| stop.unchecked.is_empty() || now >= stop.due();
         self.unclean_stop.take_if(ready)

@@ -1,24 +1,24 @@
-//! Alerts say what users did about their incidents, and get the buttons that fit then.
+//! Adds lines to alerts that say what users did about their incidents, and updates their buttons.
 
 use crate::monitor::outbox::Outbox;
 use crate::monitor::outbox::message::{Press, Requester};
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::replies;
 
-/// What a user did about incidents.
+/// A user's action on incidents.
 #[derive(Debug)]
 pub(crate) struct AlertNote {
-    /// The chat in which it was done: its alerts get the note.
+    /// The chat of the user; notes are added to the alerts in it.
     pub chat: i64,
-    /// A line of HTML.
+    /// One line of HTML.
     pub text: String,
-    /// The press of the alert's button that did it, and those of its incidents that the chat may know
-    /// of.
+    /// The button press, and those incidents of the pressed alert that the chat may see. `None` for
+    /// a command.
     pub press: Option<(Press, Vec<u32>)>,
 }
 
 impl AlertNote {
-    /// By a command.
+    /// Creates the note for an action by command.
     pub fn typed(requester: &Requester, done: &str) -> AlertNote {
         AlertNote {
             chat: requester.chat,
@@ -29,8 +29,8 @@ impl AlertNote {
 }
 
 impl Outbox {
-    /// Notes it in the alert whose button was pressed, or in all of the chat in which a command was
-    /// given. `incidents`: those that it was done about.
+    /// Adds the note to the alert whose button was pressed or, after a command, to all alerts of
+    /// the chat. `incidents`: the incidents that the action was about.
     pub(crate) fn note_in_alerts(
         &mut self,
         context: &SendContext,

@@ -1,27 +1,26 @@
-//! How long to leave a server alone that did not take a message.
+//! Delay before the next attempt after a server did not accept a message.
 
 use crate::monitor::time::{Jitter, Moment};
 use std::time::Duration;
 
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// A pause before the next try.
 #[derive(Debug, Default)]
 pub struct BackoffPause {
     until: Option<Moment>,
-    /// The server asked for it.
+    /// The server asked for the delay.
     asked: bool,
     failures: u32,
 }
 
 impl BackoffPause {
-    /// Until when, if that is to come.
+    /// Returns the end of the delay, if it is in the future.
     pub fn holds(&self, now: Moment) -> Option<Moment> {
         self.until.filter(|until| *until > now)
     }
 
-    /// 1 s doubled to 60 s with jitter, or what the server asked for. Several failures of one
-    /// moment count once.
+    /// Sets the delay: `after` if the server asked for one, else 1 s doubled up to 60 s, with
+    /// jitter. Without `after`, a failure during the delay changes nothing.
     pub fn fail(&mut self, now: Moment, after: Option<Duration>, jitter: &mut Jitter) {
         if self.holds(now).is_some() && after.is_none() {
             return;
@@ -33,8 +32,8 @@ impl BackoffPause {
         self.until = Some(self.until.map_or(now + delay, |u| u.max(now + delay)));
     }
 
-    /// A message was taken: a backoff is over. What the server asked for is not: the message may have
-    /// been under way before that.
+    /// Resets the backoff after a success. A delay that the server asked for stays: the message may
+    /// have been in flight before that.
     pub fn succeed(&mut self) {
         self.failures = 0;
         self.until = self.until.filter(|_| self.asked);

@@ -1,41 +1,41 @@
-//! Buttons: what they say, what they bring back, and which site or incident that is.
+//! Buttons: their labels, callback data, and the site or incident that the data refers to.
 //!
-//! A button's data has at most 64 bytes and may come back after a restart, a reload or an upgrade,
-//! or be forged: so a site goes by a key made from its name, an incident by its number, and whatever
-//! can't be read is refused.
+//! Callback data has at most 64 bytes and may come back after a restart, a reload or an upgrade, or
+//! be forged. So sites are identified by a hash of their name and incidents by their number, and
+//! invalid data is refused.
 
 use crate::monitor::outbox::message::{Button, ButtonStyle};
 use crate::monitor::render::text::units;
 use std::time::Duration;
 
-/// Buttons for sites under one message, at most.
+/// Maximum number of site buttons under one message.
 pub const MOST_SITES: usize = 12;
-/// UTF-16 units of the labels that share a row.
+/// Maximum length of a row's labels in UTF-16 units, with 4 units of padding for each.
 const ROW: usize = 32;
-/// Hexadecimal digits for the incidents behind the first one: four each.
+/// Maximum number of hexadecimal digits for incidents after the first; each digit stands for four.
 const DIGITS: usize = 48;
 
-/// What a pressed button is for.
+/// Function of a button.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallbackData {
-    /// A line of a command; its answer takes the place of the question.
+    /// A bot command; its answer replaces the message with the button.
     Choose(String),
-    /// A line of a command; its answer is a message of its own.
+    /// A bot command; its answer is a new message.
     Open(String),
-    /// A line of a command about a site; the message that shows the site shows it anew.
+    /// A bot command about a site; refreshes the message that shows the site.
     Refresh(String),
-    /// Something about these incidents, which the message is about.
+    /// An action on these incidents, which the message is about.
     Alert(AlertButton, Vec<u32>),
-    /// To ask whether the action of this [`key`] is to run, because of an incident if of one.
+    /// Asks for confirmation to run the action with this [`key`], because of the incident if given.
     Run {
         action: String,
         incident: Option<u32>,
     },
-    /// The answer to that question, by its number.
+    /// The answer to the confirmation question with this number.
     Confirm { yes: bool, question: i64 },
 }
 
-/// What can be done about an outage.
+/// An action on an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlertButton {
     Check,
@@ -47,7 +47,7 @@ pub enum AlertButton {
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
-/// Letter, label, meaning and colour of each button of an alert. Red is what keeps further alerts away.
+/// Letter, label, action and colour of each button of an alert. Red buttons mute further alerts.
 const ALERT_BUTTONS: [(char, &str, AlertButton, Option<ButtonStyle>); 5] = [
     ('c', "Check now", AlertButton::Check, None),
     (
@@ -72,7 +72,7 @@ const ALERT_BUTTONS: [(char, &str, AlertButton, Option<ButtonStyle>); 5] = [
 ];
 
 impl CallbackData {
-    /// What [`CallbackData::data`] wrote; `None` for anything else.
+    /// Parses the output of [`CallbackData::data`]; `None` for anything else.
     pub fn read(data: &str) -> Option<CallbackData> {
         let mut chars = data.chars();
         let kind = chars.next()?;
@@ -137,7 +137,7 @@ impl CallbackData {
 }
 
 impl AlertButton {
-    /// The button of this deed about these incidents.
+    /// Returns the button for this action on these incidents.
     pub fn button(self, numbers: &[u32]) -> Button {
         let (label, style) = ALERT_BUTTONS
             .iter()
@@ -150,7 +150,7 @@ impl AlertButton {
     }
 }
 
-/// A site's name in the data of a button, where the name itself may not fit: FNV-1a of 64 bits
+/// Hashes a name for callback data, where the name itself may not fit: 64-bit FNV-1a
 /// (draft-eastlake-fnv), the same on every machine and in every version.
 pub fn key(name: &str) -> String {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -159,7 +159,7 @@ pub fn key(name: &str) -> String {
     format!("~{hash:016x}")
 }
 
-/// Buttons in rows, as many in one as can be read on a phone.
+/// Arranges buttons in rows that are readable on a phone.
 pub fn rows(buttons: impl IntoIterator<Item = Button>) -> Vec<Vec<Button>> {
     let mut rows: Vec<Vec<Button>> = Vec::new();
     let mut used = 0;
@@ -177,8 +177,8 @@ pub fn rows(buttons: impl IntoIterator<Item = Button>) -> Vec<Vec<Button>> {
     rows
 }
 
-/// The first number, and a bit for each one behind it, the lowest first. Those that are too far
-/// from the first are left out.
+/// Writes the lowest number, then a bit for each following one, lowest first. Numbers too far from
+/// the first are left out.
 fn write_numbers(numbers: &[u32]) -> String {
     let Some(first) = numbers.iter().min() else {
         return String::new();
@@ -202,7 +202,7 @@ fn write_numbers(numbers: &[u32]) -> String {
     }
 }
 
-/// Digits alone, without a sign.
+/// Parses an unsigned number that consists of digits only.
 fn read_number<T: std::str::FromStr>(text: &str) -> Option<T> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|_| digits)

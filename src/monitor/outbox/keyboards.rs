@@ -1,25 +1,25 @@
-//! The keyboards under alerts: what each message says at present, for to change its buttons is to
-//! send its text again, and which of them are no longer what they should be.
+//! The keyboards under alerts: the current text of each message, since changing its buttons means
+//! sending the text again, and which keyboards are outdated.
 //!
-//! In memory alone, and bounded: after a restart, a button that makes no sense any more stays until
-//! it is pressed; a press brings the text along.
+//! Kept in memory only, and bounded: after a restart an outdated button stays until it is pressed;
+//! the press includes the text.
 
 use crate::monitor::outbox::message::CONSOLE;
 use crate::monitor::render::text::{MESSAGE_UNITS, units};
 use std::collections::VecDeque;
 
-/// Bytes of all texts together.
+/// Maximum total size of the texts in bytes.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
-/// What begins a line that says what was done.
+/// Prefixes of lines that say what a user did, by kind; a new line replaces those of its kind.
 const NOTES: [&[&str]; 2] = [&["👍"], &["🔕", "🔔"]];
-/// Messages whose buttons are to be looked at again, at most.
+/// Maximum number of messages in [`Keyboards::outdated`].
 const MAX_OUTDATED: usize = 200;
 
 #[derive(Debug, Default)]
 pub struct Keyboards {
-    /// Chat and message, and what it says, oldest first.
+    /// Chat, message id and text, oldest first.
     texts: VecDeque<((i64, i64), String)>,
-    /// Messages whose buttons are to be looked at again: chat and message.
+    /// Messages whose buttons must be updated: chat and message id.
     pub(super) outdated: VecDeque<(i64, i64)>,
 }
 
@@ -52,7 +52,7 @@ impl Keyboards {
         self.outdated.retain(|(c, _)| *c != chat);
     }
 
-    /// The buttons of an alert's message are to be looked at again when there is time.
+    /// Marks the buttons of an alert's message for an update.
     pub fn outdate(&mut self, chat: i64, message_id: i64) {
         let message = (chat, message_id);
         if message_id == 0 || chat == CONSOLE || self.outdated.contains(&message) {
@@ -65,8 +65,8 @@ impl Keyboards {
     }
 }
 
-/// `html` with one more line that says what was done, in the place of the earlier ones of its kind that
-/// were about no other site; `None` if that is too long.
+/// Returns `html` with `note` as its last line, in place of earlier notes of its kind that were
+/// about no other site; `None` if the result is too long.
 pub fn noted(html: &str, note: &str) -> Option<String> {
     let starts = |line: &str, marks: &[&str]| marks.iter().any(|mark| line.starts_with(mark));
     let kind = NOTES.iter().find(|marks| starts(note, marks));
@@ -86,9 +86,9 @@ pub fn noted(html: &str, note: &str) -> Option<String> {
     (units(&longer) <= MESSAGE_UNITS).then_some(longer)
 }
 
-/// The sites that a line is about, where it is not about all of its message:
-/// [`crate::monitor::outbox::send_context::SendContext::part_of`]. The name of a user may hold a colon,
-/// and then the line stays.
+/// Returns the sites that a note is about, if it is not about the whole message
+/// ([`crate::monitor::outbox::send_context::SendContext::part_of`]). A user's name may contain a
+/// colon; such a note may stay too long.
 fn sites_of(note: &str) -> Option<&str> {
     note.split_once(": ").map(|(_, sites)| sites)
 }

@@ -1,4 +1,4 @@
-//! What goes out to a chat, what comes in from one, and how a sending ended.
+//! Messages to and from chats, and the results of sends.
 
 use crate::monitor::render::picture::Picture;
 use crate::monitor::time::Moment;
@@ -13,41 +13,41 @@ pub use crate::monitor::site::access::CONSOLE;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message {
     pub chat: i64,
-    /// The topic of a forum group it goes to (`message_thread_id`, 1 = General); `None` = the configured one.
+    /// The forum topic to send to (`message_thread_id`, 1 = General); `None` = the configured one.
     pub topic: Option<i64>,
     pub html: String,
     /// Without sound (`disable_notification`).
     pub silent: bool,
-    /// The message this one answers (`reply_parameters`), sent all the same when that one is gone.
+    /// The message this one answers (`reply_parameters`); it is sent even if that one was deleted.
     pub reply_to: Option<i64>,
-    /// Replace the text of this message of ours instead of sending a new one (`editMessageText`).
+    /// The message of ours to edit instead of sending a new one (`editMessageText`).
     pub edit: Option<i64>,
-    /// Nothing new is sent when the message to edit is gone: it would say again what was said.
+    /// Do not send a new message if the one to edit was deleted: the text is already known.
     pub touch_up: bool,
-    /// Rows of buttons under it; an edit without any takes those away that were there.
+    /// Rows of buttons. An edit without buttons removes the existing ones.
     pub buttons: Vec<Vec<Button>>,
     pub passing: Passing,
-    /// Above `html` (`sendPhoto`). Drawn when it is sent.
+    /// A picture above `html` (`sendPhoto`), rendered when it is sent.
     pub picture: Option<Arc<Picture>>,
-    /// When the command that it answers came in, as uptime: for the answer times in `/stats`.
+    /// Uptime at which the command that this answers was received, for the response times in
+    /// `/stats`.
     pub asked: Option<Duration>,
-    /// The `/check` command whose message this is.
+    /// The `/check` command that this message shows.
     pub job: Option<u64>,
-    /// It says what was done about an outage: an answer that is worth having however late.
+    /// The message reports what was done about an outage: it is sent however late.
     pub lasting: bool,
-    /// Since when it waits to be sent; of an answer.
+    /// When an answer was queued.
     pub queued: Moment,
 }
 
-/// Whether a message will soon be replaced by one that says more.
+/// Whether a message will soon be replaced by a more complete one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Passing {
     #[default]
     Stays,
-    /// The first word of what goes on: a terminal shows it as a line that is written over, a pipe
-    /// its first line.
+    /// The start of a progress display. A terminal overwrites the line; a pipe gets its first line.
     Begins,
-    /// How far it is: nothing for a pipe.
+    /// Progress. Not written to a pipe.
     GoesOn,
 }
 
@@ -56,7 +56,7 @@ pub enum Passing {
 pub struct Button {
     /// Plain text, not empty.
     pub label: String,
-    /// What a [`Press`] of it brings back: 1 to 64 bytes (`callback_data`).
+    /// Returned by a [`Press`]: 1 to 64 bytes (`callback_data`).
     pub data: String,
     pub style: Option<ButtonStyle>,
 }
@@ -70,39 +70,40 @@ pub enum ButtonStyle {
     Success,
 }
 
-/// How one attempt to send a [`Message`] ended.
+/// Result of one attempt to send a [`Message`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// Telegram said `ok`; the id of the message. An edit whose text was already so counts too.
+    /// Accepted, with the id of the message (0 if it could not be read). Includes edits that change
+    /// nothing.
     Sent { message_id: i64 },
-    /// Not now: network, 5xx, 401 or 429. `after` is what Telegram asked for (429 `retry_after`, or
-    /// 5 minutes for 401); without it the caller backs off.
+    /// Retry later: network, 5xx, 401 or 429. `after` is the delay that Telegram asked for (429
+    /// `retry_after`, or 5 minutes for 401); without it the caller backs off. `everywhere`: applies
+    /// to all chats.
     Later {
         after: Option<Duration>,
         everywhere: bool,
         reason: String,
     },
-    /// Never: 400 or 403 for this chat.
+    /// Never retry: 400 or 403 for this chat.
     Refused { reason: String },
-    /// The group became a supergroup (`migrate_to_chat_id`): send it there, from now on.
+    /// The group became a supergroup (`migrate_to_chat_id`): send to the new id from now on.
     Migrated { to: i64 },
 }
 
-/// One update from the chat side.
+/// One update from Telegram or the terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
-    /// `update_id`; strictly growing. The terminal counts its lines.
+    /// `update_id`, strictly increasing. The terminal numbers its lines.
     pub id: i64,
-    /// `None` for an update that is malformed or of a kind that is not ours: only its id counts.
+    /// `None` if the update is malformed or of an unsupported kind: only its id is used.
     pub content: Option<Content>,
 }
 
-/// What came from a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     Message(Incoming),
     Press(Press),
-    /// A group has become a supergroup: its old and its new id.
+    /// A group became a supergroup: its old and new id.
     Moved {
         from: i64,
         to: i64,
@@ -113,51 +114,51 @@ pub enum Content {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Incoming {
     pub chat: i64,
-    /// The topic of a forum group it was written in (1 = General); `None` where there are none.
+    /// The forum topic it was written in (1 = General); `None` if the chat has no topics.
     pub topic: Option<i64>,
     /// `from.id`; `None` for a channel post.
     pub user: Option<i64>,
     /// The user's name; may be empty.
     pub name: String,
     pub text: String,
-    /// Unix seconds when it was written, by Telegram's clock.
+    /// When it was written, in Unix seconds by Telegram's clock.
     pub date: i64,
-    /// It is at most so old, as far as the transport knows: no wall clock is asked for that.
+    /// Maximum age on arrival, as far as the transport knows; independent of the wall clock.
     pub waited: Duration,
 }
 
 /// A [`Button`] was pressed (`CallbackQuery`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Press {
-    /// To be given back with the [`CallbackAnswer`].
+    /// Passed back with the [`CallbackAnswer`].
     pub id: String,
     pub chat: i64,
-    /// The topic of a forum group its message is in.
+    /// The forum topic of the message with the button.
     pub topic: Option<i64>,
     pub user: Option<i64>,
     /// The user's name; may be empty.
     pub name: String,
-    /// The message that has the button.
+    /// The message with the button.
     pub message_id: i64,
-    /// That message's text as it stands, in the HTML of a [`Message`]; `None` for a picture, or when
-    /// Telegram no longer shows it to us.
+    /// Current text of that message, in the HTML of a [`Message`]; `None` for a picture, or if
+    /// Telegram no longer gives us access to the message.
     pub html: Option<String>,
-    /// Unix seconds when that message was sent; 0 when Telegram no longer shows it to us.
+    /// When that message was sent, in Unix seconds; 0 if Telegram no longer gives us access to it.
     pub date: i64,
-    /// The button's [`Button::data`], or what was forged.
+    /// The button's [`Button::data`]; may be forged.
     pub data: String,
-    /// As in [`Incoming`]; a press has no date of its own.
+    /// As in [`Incoming`]; a press has no date.
     pub waited: Duration,
 }
 
 impl Press {
-    /// The message that has the button, if it can be changed: not at the terminal, nor in a group that
-    /// has moved since.
+    /// Returns the message with the button, if it can be edited: not at the terminal, nor in a
+    /// group that has migrated since.
     pub fn message(&self) -> Option<i64> {
         (self.message_id != 0).then_some(self.message_id)
     }
 
-    /// The user who pressed. `instead`: the message that the answer takes the place of.
+    /// Returns the user who pressed. `instead`: the message that the answer replaces.
     pub fn requester(&self, at: Duration, instead: Option<i64>) -> Requester {
         Requester {
             chat: self.chat,
@@ -171,7 +172,7 @@ impl Press {
     }
 }
 
-/// The user who asks, and where the answer goes.
+/// The user who sent a request, and where the answer goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requester {
     pub chat: i64,
@@ -180,22 +181,22 @@ pub struct Requester {
     pub user: Option<i64>,
     /// The user's name; may be empty.
     pub name: String,
-    /// By a button, which leaves no trace in the chat: the answer may name the user.
+    /// By a button, which leaves no trace in the chat, so the answer may name the user.
     pub pressed: bool,
-    /// The answer takes the place of this message of ours.
+    /// The message of ours that the answer replaces.
     pub instead: Option<i64>,
-    /// When, as uptime.
+    /// When the request was received, as uptime.
     pub at: Duration,
 }
 
-/// What the presser of a button sees for a moment (`answerCallbackQuery`). Every press is answered
-/// once, or the button goes on waiting.
+/// Short popup for the user who pressed a button (`answerCallbackQuery`). Every press must be
+/// answered once, or the button keeps showing a progress bar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallbackAnswer {
     /// [`Press::id`].
     pub id: String,
-    /// Plain text of at most 200 UTF-16 units; empty = nothing is shown.
+    /// Plain text of at most 200 UTF-16 units; empty = no popup.
     pub text: String,
-    /// When the press came in, as uptime: for the answer times in `/stats`.
+    /// Uptime at which the press was received, for the response times in `/stats`.
     pub asked: Duration,
 }

@@ -1,8 +1,8 @@
-//! What is still to be sent: alerts that must not be lost, answers that must not wait.
+//! The outbox: alerts, which must not be lost, and answers, which must not wait.
 //!
-//! An alert leaves the outbox when Telegram said `ok` and never before; the outbox is part of the
-//! snapshot. One alert message, one answer and one edit are under way for a chat at most, so order is
-//! kept.
+//! An alert leaves the outbox only when Telegram has accepted or refused it; the outbox is part of
+//! the snapshot. At most one alert message, one answer and one edit are in flight for a chat, so
+//! their order is kept.
 
 pub(crate) mod alert_notes;
 pub(crate) mod backoff;
@@ -28,11 +28,11 @@ use crate::monitor::time::{Jitter, Moment, Now};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-/// Alerts waiting at most; the oldest half is then merged into one summary.
+/// Maximum number of waiting alerts. Beyond it the oldest half is merged into one summary.
 const MAX_ALERTS: usize = 1000;
-/// Answers waiting for one chat at most: a key that is held down.
+/// Maximum number of answers waiting for one chat; the oldest are dropped.
 const MAX_REPLIES: usize = 100;
-/// An answer that could not be sent for so long answers nothing any more, unless it is [`Reply::lasting`].
+/// Maximum age of an answer to be sent, unless it is [`Reply::lasting`].
 pub(crate) const REPLY_LIFE: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
@@ -45,24 +45,24 @@ pub struct Outbox {
     next_id: u64,
     jitter: Jitter,
     keyboards: Keyboards,
-    /// When the first of the sendings to chats began or failed since which none was answered.
+    /// Start or failure of the first send to a chat since one was last accepted or refused.
     failing_since: Option<Moment>,
     channels: Channels,
 }
 
-/// What holds one chat up, besides messages in flight.
+/// Delays of one chat, besides messages in flight.
 #[derive(Debug, Default)]
 struct ChatState {
     wait: BackoffPause,
-    /// When the last message went out.
+    /// When the last message was sent.
     last: Option<Moment>,
 }
 
 #[derive(Debug)]
 struct InFlight {
-    /// The chat by the id that it has now.
+    /// Current id of the chat.
     chat: i64,
-    /// The id that it had when this was sent.
+    /// Id of the chat at the time of the send.
     sent_to: i64,
     payload: Payload,
 }
@@ -74,18 +74,18 @@ enum Payload {
         incidents: Vec<u32>,
         /// Its text, if it has buttons.
         html: Option<String>,
-        /// It is about an offline period and nothing else.
+        /// It is about an offline period only.
         offline: bool,
     },
     Reply(Reply),
 }
 
-/// Of each kind one message is in flight for a chat at most; two for a group that moved meanwhile,
-/// one to each id.
+/// At most one message of each kind is in flight for a chat; two for a group that migrated
+/// meanwhile, one to each id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Alert,
-    /// A change of a message; no reply waits for it.
+    /// An edit of a message; replies do not wait for it.
     Edit,
     Reply,
 }
@@ -122,10 +122,10 @@ impl Outbox {
         }
     }
 
-    /// Alerts of an earlier run; they are on disk already.
+    /// Takes alerts of an earlier run, which are on disk already.
     pub fn restore(&mut self, alerts: Vec<Alert>) {
         for mut alert in alerts {
-            // Ids go on from where they were: the journal knows alerts by them.
+            // Ids continue those of the earlier run: the journal refers to alerts by id.
             if alert.id < self.next_id {
                 alert.id = self.take_id();
             } else {
@@ -148,7 +148,7 @@ impl Outbox {
             return;
         }
         if self.alerts.is_empty() {
-            // What failed before this kept no alert waiting: it may be over long since.
+            // Earlier failures delayed no alert, and may be over long since.
             self.failing_since = self.failing_since.map(|since| since.max(now));
         }
         let id = self.take_id();
@@ -169,9 +169,9 @@ impl Outbox {
         }
     }
 
-    /// Three waiting alerts or more of a site whose alerts must wait for a write become one, which
-    /// says how it is now: what waits stays bounded, however often it changes. The incidents that
-    /// then have no alert of their own are returned.
+    /// Merges three or more waiting alerts of a site whose alerts must wait for a write into one
+    /// with the current state, so the number of waiting alerts stays bounded. Returns the incidents
+    /// that have no alert of their own any more.
     pub fn condense(&mut self, site: &str) -> Vec<u32> {
         let away = self.ids_under_way();
         let of_state = |a: &&Alert| a.site == site && a.notification.state_now().is_some();
@@ -192,7 +192,7 @@ impl Outbox {
         let incidents: Vec<u32> = waiting.clone().filter_map(|a| a.incident).collect();
         let times = waiting.map(|a| a.notification.changes()).sum();
         let notification = match newest.notification {
-            // They say themselves that it came and went, and what follows.
+            // These say themselves that the state changed often.
             Notification::Flapping { .. } | Notification::Steady { .. } => {
                 newest.notification.clone()
             }
@@ -215,8 +215,9 @@ impl Outbox {
             .collect()
     }
 
-    /// An offline period. One that goes on with the last one takes its place: in the alert that
-    /// still waits, or in its messages (`shown`: chat and message).
+    /// Queues the alert about an offline period. A period that extends the last one (`goes_on`)
+    /// replaces it: in the alert that still waits, or in its messages (`shown`: chat and message
+    /// id).
     pub fn push_offline(
         &mut self,
         notification: Notification,
@@ -230,7 +231,7 @@ impl Outbox {
         {
             self.prolong_offline(&notification, now);
             let away: Vec<u64> = self.ids_under_way();
-            // One that began at another time is another story.
+            // A period with another start is a different one.
             let same = |other: &Notification| matches!(other, Notification::Offline(p) if p.from == period.from);
             for alert in &mut self.alerts {
                 if same(&alert.notification) && !away.contains(&alert.id) {
@@ -257,7 +258,8 @@ impl Outbox {
         ids.flatten().collect()
     }
 
-    /// `/check` edits its message over and over: only the newest text matters.
+    /// Queues a reply. Of several edits of one message only the newest is sent: `/check` edits
+    /// often.
     pub fn push_reply(&mut self, reply: Reply) {
         if reply.edit.is_some()
             && let Some(waiting) = self
@@ -280,13 +282,13 @@ impl Outbox {
         self.replies.push_back(reply);
     }
 
-    /// The buttons of an alert's message are to be brought up to date when there is time.
+    /// Marks the buttons of an alert's message for an update when the chat is idle.
     pub fn outdate_keyboard(&mut self, chat: i64, message_id: i64) {
         self.keyboards.outdate(chat, message_id);
     }
 
-    /// Puts `note` under an alert, if its text is still known and has room for it, when its buttons are brought up to date:
-    /// see [`Outbox::outdate_keyboard`]. Whether it is.
+    /// Adds `note` to the stored text of an alert, if that is known and has room; it is shown when
+    /// the buttons are updated ([`Outbox::outdate_keyboard`]). Returns whether it was added.
     pub fn note(&mut self, chat: i64, message_id: i64, note: &str) -> bool {
         let html = self.keyboards.get(chat, message_id);
         let Some(html) = html.and_then(|html| keyboards::noted(html, note)) else {
@@ -296,17 +298,18 @@ impl Outbox {
         true
     }
 
-    /// What an alert says, with all that was put under it.
+    /// Returns the text of an alert's message, including its notes.
     pub fn text_of(&self, chat: i64, message_id: i64) -> Option<&str> {
         self.keyboards.get(chat, message_id)
     }
 
-    /// Nothing could be sent to chats of late.
+    /// Returns whether the last send to a chat failed, with none in flight.
     pub fn is_failing(&self) -> bool {
         self.failing_since.is_some() && self.in_flight.is_empty()
     }
 
-    /// Puts `note` under an alert that says `html`, as far as is known, with its new buttons.
+    /// Edits an alert's message: adds `note` and replaces the buttons. `html`: the text as the
+    /// press has it, used if no newer one is known.
     pub fn annotate(
         &mut self,
         (chat, message_id): (i64, i64),
@@ -315,12 +318,12 @@ impl Outbox {
         buttons: Vec<Vec<Button>>,
         now: Moment,
     ) {
-        // A press that came before our last change of the text knows only the one before.
+        // A press from before our last edit has an outdated text.
         let shown = self.keyboards.get(chat, message_id).or(html);
         let Some(html) = shown else {
             return;
         };
-        // Its buttons change all the same.
+        // If the note does not fit, the buttons are updated nevertheless.
         let html = keyboards::noted(html, note).unwrap_or_else(|| html.to_owned());
         self.keyboards.remember(chat, message_id, html.clone());
         self.push_reply(Reply {
@@ -331,7 +334,8 @@ impl Outbox {
         });
     }
 
-    /// From when on something that is not urgent may go to the chat; `None` while answers wait.
+    /// Returns when a message that is not urgent may be sent to the chat; `None` while answers
+    /// wait.
     pub fn calm_at(&self, chat: i64) -> Option<Moment> {
         if self.replies.iter().any(|r| r.chat == chat) {
             return None;
@@ -345,7 +349,7 @@ impl Outbox {
         self.alerts.iter()
     }
 
-    /// How long an outage took has become known better.
+    /// Updates the length of outages in recovery alerts.
     pub fn relength(&mut self, length: impl Fn(u32) -> Option<Duration>) {
         for alert in self.all_alerts_mut() {
             if let (Notification::Up { lasted }, Some(n)) =
@@ -357,18 +361,19 @@ impl Outbox {
         }
     }
 
-    /// The past was elsewhere than was thought.
+    /// Corrects the times of alerts of an earlier run.
     pub fn redate(&mut self, redate: impl Fn(&mut Moment)) {
         self.all_alerts_mut()
             .for_each(|alert| redate(&mut alert.at));
     }
 
-    /// Those for chats, and those for channels.
+    /// Alerts for chats and for channels.
     fn all_alerts_mut(&mut self) -> impl Iterator<Item = &mut Alert> {
         self.alerts.iter_mut().chain(self.channels.alerts_mut())
     }
 
-    /// Offline periods whose alerts were made after `since`: see [`crate::monitor::uplink::Period::redate`].
+    /// Redates the offline periods whose alerts were made after `since`
+    /// ([`crate::monitor::uplink::Period::redate`]).
     pub fn redate_periods(&mut self, since: Moment, floor: i64, off: i64) {
         for alert in self.all_alerts_mut().filter(|a| a.at > since) {
             if let Notification::Offline(period) = &mut alert.notification {
@@ -377,12 +382,12 @@ impl Outbox {
         }
     }
 
-    /// Messages that were handed out and have not been reported on.
+    /// Returns the number of messages in flight.
     pub fn under_way(&self) -> usize {
         self.in_flight.len() + self.channels.under_way()
     }
 
-    /// There are alerts or replies to be sent.
+    /// Returns whether alerts or replies wait.
     pub fn any_waiting(&self) -> bool {
         !self.alerts.is_empty() || !self.replies.is_empty()
     }
@@ -395,21 +400,22 @@ impl Outbox {
         self.next_id - 1
     }
 
-    /// There is another way to the server: a backoff is over, but not what the server asked for.
+    /// Ends the general backoff, as there is another route to the server, but not a delay that the
+    /// server asked for.
     pub fn try_now(&mut self) {
         self.everywhere.succeed();
     }
 
-    /// Every alert up to `id` is on disk, or cannot be put there: it may go.
+    /// Marks the alerts up to `id` as on disk, or as impossible to write: they may be sent.
     pub fn mark_stored(&mut self, id: u64) {
         for alert in self.all_alerts_mut().filter(|a| a.id <= id) {
             alert.stored = true;
         }
     }
 
-    /// Chats that are configured no longer get nothing, and nothing of a site that they may no longer
-    /// see: `keep` takes a site's name, empty for the agent itself, and a chat.
-    /// Returns what chats will not be notified of by that.
+    /// Drops messages for chats that are no longer configured, or may no longer see the site.
+    /// `keep` takes a site's name, empty for the agent itself, and a chat. Returns the topics that
+    /// chats will not be notified of because of that.
     pub fn keep_chats(&mut self, keep: &dyn Fn(&str, i64) -> bool) -> Vec<(Topic, i64)> {
         let mut dropped = Vec::new();
         for alert in &mut self.alerts {
@@ -423,7 +429,7 @@ impl Outbox {
         dropped
     }
 
-    /// Takes the result of one sending.
+    /// Takes the result of one send.
     pub fn delivered(&mut self, id: u64, delivery: Delivery, now: Now) -> Vec<DeliveryEffect> {
         let Some(InFlight {
             chat,
@@ -456,7 +462,7 @@ impl Outbox {
             Delivery::Sent { message_id } => {
                 self.chat_states.entry(chat).or_default().wait.succeed();
                 self.everywhere.succeed();
-                // In a chat that has moved meanwhile it has another id.
+                // A chat that migrated meanwhile has another id for the message.
                 let message_id = if chat == sent_to { message_id } else { 0 };
                 self.arrived(chat, payload, message_id)
             }
@@ -495,7 +501,7 @@ impl Outbox {
         }
     }
 
-    /// An answer is to be sent again, to the chat by the id that it has now; an alert has never left.
+    /// Queues an answer again, under the current id of the chat. Alerts never left the queue.
     fn put_back(&mut self, chat: i64, payload: Payload) {
         if let Payload::Reply(reply) = payload
             && let Some(reply) = reply.in_chat(chat)
@@ -540,16 +546,16 @@ impl Outbox {
         }
     }
 
-    /// A message was deleted, and what it was to say stands in a new one: later edits go there.
+    /// Redirects later edits after a deleted message was sent again as a new one.
     fn edits_move(&mut self, chat: i64, gone: i64, anew: i64) {
         let waiting = self.replies.iter_mut().filter(|r| r.chat == chat);
         for reply in waiting.filter(|r| r.edit == Some(gone)) {
-            // Telegram has it, but its id could not be read.
+            // The id of the new message could not be read.
             reply.edit = Some(anew).filter(|id| *id != 0);
         }
     }
 
-    /// The alerts need not reach this chat any more. Whether none of them has a sound.
+    /// Removes the chat from the alerts. Returns whether all of them are silent.
     fn settle(&mut self, chat: i64, ids: &[u64], delivered: bool) -> bool {
         let of_it = |alert: &&mut Alert| ids.contains(&alert.id);
         let mut events = Vec::new();
@@ -568,8 +574,8 @@ impl Outbox {
         silent
     }
 
-    /// The group `from` became `to`: it needs nothing that was delivered, or waits, under its new id.
-    /// Of notices of one moment it is not known whether they are of the same event.
+    /// Drops what the group `from`, which became `to`, has received or will receive under its new
+    /// id. Two notices of one moment may be of different events and are kept.
     pub(crate) fn drop_delivered(&mut self, from: i64, to: i64) {
         let notice = |a: &Alert| matches!(a.notification, Notification::Notice { .. });
         let waiting = self.alerts.iter().filter(|a| a.chats.contains(&to));
@@ -582,7 +588,7 @@ impl Outbox {
         self.alerts.retain(|a| !a.chats.is_empty());
     }
 
-    /// A group has a new id: what waits for it and what is under way goes on under that.
+    /// Replaces a group's id in waiting messages and those in flight.
     pub(crate) fn rename_chat(&mut self, from: i64, to: i64) {
         self.keyboards.forget_chat(from);
         for alert in &mut self.alerts {
@@ -608,11 +614,11 @@ impl Outbox {
         to_it.any(|f| f.payload.kind() == kind)
     }
 
-    /// Bounded, and nothing is dropped in silence: the oldest half becomes one line that counts.
+    /// Merges the oldest half into one notice with counts, so that no alert is dropped silently.
     fn summarise(&mut self, now: Moment) {
         let old: Vec<Alert> = self.alerts.drain(..MAX_ALERTS / 2).collect();
         let chats: BTreeSet<i64> = old.iter().flat_map(|a| &a.chats).copied().collect();
-        // A chat reads of the sites that it gets alerts of and of no other.
+        // A chat may only learn of the sites whose alerts it gets.
         for (chat, spent) in chats.into_iter().zip(&old) {
             let text = merged_text(old.iter().filter(|a| a.chats.contains(&chat)));
             self.alerts.push_front(Alert {
@@ -637,7 +643,7 @@ impl Outbox {
     }
 }
 
-/// What is said in the place of alerts that were too many.
+/// Returns the text that replaces merged alerts.
 fn merged_text<'a>(alerts: impl Iterator<Item = &'a Alert> + Clone) -> String {
     let mut text = match alerts.clone().count() {
         1 => "1 older alert was merged.".to_owned(),

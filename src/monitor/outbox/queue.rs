@@ -1,4 +1,4 @@
-//! What the outbox takes, hands out and reports.
+//! Input, output and effects of the outbox.
 
 use crate::monitor::outbox::message::{Message, Passing};
 use crate::monitor::time::Moment;
@@ -7,7 +7,7 @@ use crate::monitor::time::Moment;
 pub type Reply = Message;
 
 impl Reply {
-    /// A new message that says `html` and nothing else.
+    /// Creates a new message with the text `html` only.
     pub fn new(chat: i64, html: String, queued: Moment) -> Reply {
         Reply {
             chat,
@@ -17,9 +17,9 @@ impl Reply {
         }
     }
 
-    /// The same for the chat that has this id now. A message of the old chat can't be edited in the
-    /// new one: a text that was to replace one is sent anew, and nothing that is only on the way to
-    /// one or changes its looks.
+    /// Redirects the reply to the current id of its chat. Messages of the old chat cannot be edited
+    /// in the new one: an edit becomes a new message, or `None` if it only shows progress or
+    /// changes the looks.
     pub fn in_chat(self, chat: i64) -> Option<Reply> {
         if self.chat == chat {
             return Some(self);
@@ -36,44 +36,43 @@ impl Reply {
 /// A message to be sent now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outgoing {
-    /// To be given back with the [`Delivery`](crate::monitor::outbox::message::Delivery).
+    /// Passed back with the [`Delivery`](crate::monitor::outbox::message::Delivery).
     pub id: u64,
     pub message: Message,
-    /// An alert and not an answer: it must not take the last free connection.
+    /// An alert, not an answer: it must not take the last free connection.
     pub alert: bool,
-    /// The daily summary, which is shown as a picture too.
+    /// The daily summary, which includes a picture.
     pub digest: bool,
 }
 
-/// What a delivery means to the rest of the monitor.
+/// Effect of a delivery on the rest of the monitor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DeliveryEffect {
-    /// A message about an incident arrived; 0 when Telegram has it, but under an id that could not be
-    /// read.
+    /// A message about an incident was delivered; `message_id` is 0 if Telegram's answer had no
+    /// readable id.
     Notified {
         incident: u32,
         chat: i64,
         message_id: i64,
     },
-    /// The message that shows a `/check`; `None` when it never arrived.
+    /// The message that shows a `/check`; `message_id` is `None` if it was refused.
     Job {
         job: u64,
         chat: i64,
-        /// The message that was to be edited; it may be gone, and `message_id` another one.
+        /// The message that was to be edited. If it was deleted, `message_id` is that of a new one.
         edited: Option<i64>,
         message_id: Option<i64>,
     },
-    /// A message about an offline period and nothing else arrived.
+    /// A message about an offline period only was delivered.
     Offline {
         chat: i64,
         message_id: i64,
     },
-    /// A group has a new id.
+    /// A group migrated.
     Migrated {
         from: i64,
         to: i64,
     },
-    /// Worth a line in the log.
     Dropped {
         chat: i64,
         reason: String,
@@ -81,7 +80,7 @@ pub enum DeliveryEffect {
     Delayed {
         reason: String,
     },
-    /// An alert left the outbox: the snapshot is out of date. Whether all that left had no sound.
+    /// Alerts left the outbox: the snapshot is out of date. `silent`: none of them makes a sound.
     AlertsChanged {
         silent: bool,
     },

@@ -1,4 +1,4 @@
-//! What a message must know of incidents and sites at the moment it goes out.
+//! What a message needs to know of incidents and sites when it is sent.
 
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::outbox::callback_data::{self, AlertButton, CallbackData};
@@ -8,9 +8,9 @@ use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
 use std::time::Duration;
 
-/// Sites that a mark names.
+/// Maximum number of sites that a note names.
 const NAMED: usize = 10;
-/// Actions that an alert has buttons of.
+/// Maximum number of action buttons under an alert.
 const MOST_ACTIONS: usize = 6;
 
 pub(crate) struct SendContext<'a> {
@@ -28,12 +28,12 @@ impl<'a> SendContext<'a> {
         }
     }
 
-    /// The message about an incident in a chat.
+    /// Returns the message about an incident in a chat.
     pub fn message_of(&self, number: u32, chat: i64) -> Option<i64> {
         self.incidents.get(number)?.message_in(chat)
     }
 
-    /// The incidents that a message is about.
+    /// Returns the incidents that a message is about.
     pub fn incidents_of(&self, chat: i64, message_id: i64) -> Vec<u32> {
         let about_it = |i: &&Incident| i.message_in(chat) == Some(message_id);
         self.incidents
@@ -43,7 +43,8 @@ impl<'a> SendContext<'a> {
             .collect()
     }
 
-    /// Which sites of a message `incidents` are about: `: a, b`; nothing when that is all it is about.
+    /// Names the sites of `incidents`, if they are only a part of the message: `: a, b`; else
+    /// empty.
     pub fn part_of(&self, chat: i64, message_id: i64, incidents: &[u32]) -> String {
         let of_message = self.incidents_of(chat, message_id);
         let (part, rest): (Vec<u32>, Vec<u32>) =
@@ -56,8 +57,8 @@ impl<'a> SendContext<'a> {
         format!(": {}", named(&names, NAMED))
     }
 
-    /// The buttons of a message about these incidents: what can still be done about those
-    /// that go on.
+    /// Returns the buttons of a message about these incidents: the actions that are possible for
+    /// those still open.
     pub fn buttons(&self, numbers: &[u32]) -> Vec<Vec<Button>> {
         let open: Vec<&Incident> = numbers
             .iter()
@@ -93,7 +94,7 @@ impl<'a> SendContext<'a> {
         rows
     }
 
-    /// One for each action that is for a site of these incidents.
+    /// Returns a button for each action that applies to a site of these incidents.
     fn action_buttons(&self, open: &[&Incident]) -> Vec<Vec<Button>> {
         let actions = self.incidents.remediations().iter();
         let buttons = actions.filter_map(|action| {
@@ -111,8 +112,8 @@ impl<'a> SendContext<'a> {
     }
 }
 
-/// Between two messages to one chat of which neither is urgent: about one a second is tolerated in
-/// a private chat, 20 a minute in a group. Edits count.
+/// Returns the minimum delay between two messages to one chat that are both not urgent, edits
+/// included: Telegram tolerates about one a second in a private chat, 20 a minute in a group.
 pub(crate) fn pause(chat: i64) -> Duration {
     if chat == CONSOLE {
         Duration::from_millis(200)

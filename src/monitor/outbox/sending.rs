@@ -1,5 +1,5 @@
-//! Which message goes out next: answers first, alerts when they have waited for company, one of each
-//! under way for a chat.
+//! Selects the next message to send: answers first, then alerts, which may wait to be batched; at
+//! most one of each in flight for a chat.
 
 use crate::monitor::alert::batching::{Unsettled, hold_until};
 use crate::monitor::alert::words::{ComposedAlert, compose, first_message};
@@ -16,7 +16,7 @@ use crate::monitor::time::{Moment, Now};
 use std::collections::{BTreeSet, VecDeque};
 
 impl Outbox {
-    /// The next message that may go out now: answers first.
+    /// Returns the next message that may be sent now, answers first.
     pub(crate) fn next_send(
         &mut self,
         now: Now,
@@ -30,7 +30,7 @@ impl Outbox {
             .or_else(|| self.next_alert(now, unsettled, context))
     }
 
-    /// When to ask [`Outbox::next_send`] again if nothing else happens.
+    /// Returns when to call [`Outbox::next_send`] again if nothing else happens.
     pub fn next_due(&self, now: Now, unsettled: Unsettled) -> Option<Moment> {
         let moment = now.moment();
         if !self.any_waiting() {
@@ -54,8 +54,8 @@ impl Outbox {
             .min()
     }
 
-    /// Brings buttons up to date: one message at a time for each chat, and only while nothing else is
-    /// to be said there.
+    /// Updates buttons: one message at a time for each chat, and only while nothing else waits for
+    /// the chat.
     pub(crate) fn refresh_keyboards(&mut self, context: &SendContext) {
         let now = context.now;
         let mut waiting = VecDeque::new();
@@ -83,7 +83,7 @@ impl Outbox {
         self.keyboards.outdated = waiting;
     }
 
-    /// When [`Outbox::refresh_keyboards`] has something to do, unless it waits for a delivery.
+    /// Returns when [`Outbox::refresh_keyboards`] is due, unless it waits for a delivery.
     pub(crate) fn next_keyboard(&self, now: Moment) -> Option<Moment> {
         let due = self.keyboards.outdated.iter();
         let due = due.filter_map(|(chat, _)| self.calm_at(*chat));
@@ -192,7 +192,7 @@ impl Outbox {
         }
     }
 
-    /// Until when nothing may be sent to the chat.
+    /// Returns until when nothing may be sent to the chat.
     fn held(&self, chat: i64, now: Moment) -> Option<Moment> {
         self.chat_states.get(&chat)?.wait.holds(now)
     }
@@ -211,7 +211,7 @@ impl Outbox {
             .collect()
     }
 
-    /// When the newest alert for a chat came that is still being written to disk.
+    /// Returns when the newest alert for a chat that is not yet on disk was made.
     fn unwritten(&self, chat: i64) -> Option<Moment> {
         let waiting = self.alerts.iter().filter(|a| !a.stored);
         let mine = waiting.filter(|a| a.chats.contains(&chat));
@@ -219,7 +219,7 @@ impl Outbox {
     }
 }
 
-/// The addresses and the notes of sites under their down alerts; a line about many sites has none.
+/// Adds addresses and notes of sites to their down alerts; lines about several sites get none.
 fn add_notes(composed: &mut ComposedAlert, ready: &[&Alert], context: &SendContext, chat: i64) {
     for (line, covers) in &mut composed.lines {
         let [id] = covers[..] else { continue };
@@ -228,7 +228,7 @@ fn add_notes(composed: &mut ComposedAlert, ready: &[&Alert], context: &SendConte
         let Some(site) = alert.and_then(|a| context.sites.named(&a.site)) else {
             continue;
         };
-        // A terminal opens no links.
+        // A terminal does not open links.
         if let Check::Http(_) = site.config().check
             && chat != CONSOLE
         {
@@ -244,7 +244,7 @@ fn add_notes(composed: &mut ComposedAlert, ready: &[&Alert], context: &SendConte
     }
 }
 
-/// A daily summary is a message of its own: what came before it goes first.
+/// Separates a daily summary, which is a message of its own, from the alerts before it.
 fn apart(ready: Vec<&Alert>) -> Vec<&Alert> {
     let digest = |a: &&Alert| matches!(a.notification, Notification::Digest { .. });
     let alone = match ready.iter().position(digest) {

@@ -266,8 +266,8 @@ fn ten_thousand_alerts_are_bounded_and_counted() {
 }
 
 proptest! {
-    /// Whatever Telegram says, an alert is gone only after `ok` or a refusal, and never doubled
-    /// within one message.
+    /// Whatever Telegram answers, an alert is removed only after `ok` or a refusal, and is never
+    /// repeated within one message.
     #[test]
     fn nothing_is_lost_whatever_happens(fates in proptest::collection::vec(0..4u8, 1..60), alerts in 1..30u32) {
         let mut outbox = Outbox::new(9);

@@ -1,5 +1,6 @@
-//! Runs of the `[[action]]`s of the file: when one is requested, begins (once the request is on disk)
-//! and ends, and which chats get its result. Which are due: [`crate::monitor::incident::remediation`].
+//! Runs of the configured `[[action]]`s: requests, starts (once the request is on disk), ends, and
+//! which chats get the result. [`crate::monitor::incident::remediation`] decides which runs are
+//! due.
 
 use crate::monitor::alert::Alerts;
 use crate::monitor::incident::Incident;
@@ -14,7 +15,7 @@ use crate::monitor::uplink::Uplink;
 use crate::monitor::{Action, Level};
 use std::time::Duration;
 
-/// Before an action runs by itself the uplink is seen to be up, by a probe that is no older than this.
+/// Maximum age of the probe that must have found the uplink up before an automatic run.
 const PROBED_WITHIN: Duration = Duration::from_secs(60);
 
 pub(in crate::monitor) fn surroundings(
@@ -35,7 +36,7 @@ impl Notifier<'_> {
         surroundings(self.alerts, self.clock_set, self.uplink)
     }
 
-    /// Requests the runs that are due by themselves.
+    /// Requests the automatic runs that are due.
     pub fn request_due_runs(&mut self) {
         let moment = self.now.moment();
         for due in self.incidents.due_runs(self.sites, self.surroundings()) {
@@ -54,7 +55,7 @@ impl Notifier<'_> {
         }
     }
 
-    /// A user has confirmed that an action is to run, because of this incident if of one.
+    /// Requests a run that a user has confirmed. `incident`: the incident it is for, if known.
     pub fn run_for(&mut self, action: &str, incident: Option<u32>, asked: Asked) {
         let all = self.incidents.remediations();
         let Some(remediation) = all.named(action).filter(|r| !all.is_under_way(&r.name)) else {
@@ -97,7 +98,7 @@ impl Notifier<'_> {
         self.save_schedule.immediately();
     }
 
-    /// What was requested up to this id is on disk.
+    /// Starts the runs up to this id, whose requests are on disk.
     pub fn start_runs(&mut self, id: u64) {
         let around = self.surroundings();
         let started = self
@@ -109,7 +110,7 @@ impl Notifier<'_> {
         }
     }
 
-    /// What was requested up to this id can't be put on disk.
+    /// Ends the runs up to this id, whose requests cannot be written to disk.
     pub fn runs_not_saved(&mut self, id: u64, reason: &str) {
         for run in self.incidents.remediations_mut().on_save_failed(id) {
             let result = format!("not run, as the state cannot be written ({reason})");
@@ -117,7 +118,6 @@ impl Notifier<'_> {
         }
     }
 
-    /// A run has ended.
     pub fn run_ended(&mut self, id: u64, result: &str) {
         let all = self.incidents.remediations_mut();
         if let Some(run) = all.on_ended(id, self.now.moment()) {
@@ -126,17 +126,18 @@ impl Notifier<'_> {
         }
     }
 
-    /// The result of a run takes the place of the question, and stands under the alerts of its incident;
-    /// where their text is not known any more, or they have not arrived, it is an alert of its own.
+    /// Reports the result of a run: it replaces the question, and is added to the alerts of the
+    /// incident. Chats whose alert has not been delivered, or whose text is not known any more, get
+    /// a notice.
     pub fn report_result(&mut self, run: &Run, result: &str) {
         let moment = self.now.moment();
         let request = &run.request;
         let text = runs::result(request, result, true);
         self.actions.log(Level::Info, text.clone());
         let asked = request.asked.as_ref();
-        // Of a run of before a restart the question is not asked any more.
+        // After a restart the question cannot be answered any more.
         let answered = asked.filter(|_| run.id != 0);
-        // Since the question was asked, the group may have moved, or the file lost the chat.
+        // The group may have migrated since, or the chat may no longer be configured.
         let answered = answered.and_then(|asked| Some((asked, self.bot.configured(asked.chat)?)));
         if let Some((asked, chat)) = answered {
             self.outbox.push_reply(Reply {

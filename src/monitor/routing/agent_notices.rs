@@ -1,5 +1,5 @@
-//! Notices of the agent itself: mistakes in the file, an unclean stop, a disk that fails, and its
-//! own connection.
+//! Notices about the agent itself: mistakes in the configuration file, an unclean stop, a failing
+//! disk, and its own connection.
 
 use crate::monitor::Level;
 use crate::monitor::alert::audience::NewAlert;
@@ -9,7 +9,7 @@ use crate::monitor::site::report::ReportAnswer;
 use crate::monitor::uplink::Period;
 
 impl Notifier<'_> {
-    /// The file has mistakes. `safe` names no site.
+    /// Notifies chats of mistakes in the configuration file. `safe` names no site.
     pub fn mistakes(&mut self, what: &str, safe: &str) {
         self.queue(Alerts::mistakes(self.audience(), what, safe));
     }
@@ -23,8 +23,8 @@ impl Notifier<'_> {
         }
     }
 
-    /// Alerts that wait for the disk go out all the same; runs of actions are not made, and reports are
-    /// answered accordingly.
+    /// Handles a failed save: alerts that wait for the disk are sent nevertheless, runs of actions
+    /// are not started, and reports are answered accordingly.
     pub fn save_failed(&mut self, reason: &str) {
         let (alerts, first) = self.save_schedule.failed(self.now.moment());
         if let Some(id) = alerts {
@@ -43,8 +43,9 @@ impl Notifier<'_> {
         }
     }
 
-    /// A notice about our own connection, which may come and go all day: it is written within the
-    /// day's budget, as a site's alerts are. One that still waits is not queued again.
+    /// Queues a notice about our own connection. As that may fail often, the notice counts towards
+    /// the day's write budget like alerts of sites, and is not queued again while the same one
+    /// waits.
     pub fn uplink_notice(&mut self, chats: Vec<i64>, text: String) {
         let alert = NewAlert {
             at_once: false,
@@ -56,14 +57,14 @@ impl Notifier<'_> {
         }
     }
 
-    /// Telegram is asked by another route.
+    /// Notifies chats that another route to Telegram is used.
     pub fn route_changed(&mut self, text: String) {
         self.actions.log(Level::Info, text.clone());
         self.save_schedule.within_5_min(self.now.moment());
         self.uplink_notice(self.bot.chats().to_vec(), text);
     }
 
-    /// The faults of the uplink that have lasted.
+    /// Notifies chats of uplink faults that have lasted long enough.
     pub fn due_faults(&mut self) {
         let chats = self.bot.chats();
         for fault in self.alerts.take_due_faults(chats, self.now.moment()) {
@@ -73,7 +74,7 @@ impl Notifier<'_> {
         }
     }
 
-    /// An offline period is over. `goes_on`: it is one with the period before.
+    /// Notifies chats of an offline period that ended. `goes_on`: it extends the period before.
     pub fn offline_period(&mut self, period: Period, goes_on: bool) {
         let moment = self.now.moment();
         let edits = self.alerts.on_online(goes_on).to_vec();

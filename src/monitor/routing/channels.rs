@@ -1,6 +1,6 @@
-//! Alerts by channels besides the chats (`[[notify]]`): outages that no user acknowledged, what could
-//! not be sent to Telegram, and results of sendings. Which channel has which alert:
-//! [`crate::monitor::outbox::channels`].
+//! Alerts sent by channels besides the chats (`[[notify]]`): unacknowledged outages, alerts that
+//! could not be sent to Telegram, and results of sends. [`crate::monitor::outbox::channels`]
+//! decides which channel gets which alert.
 
 use crate::monitor::alert::audience::NewAlert;
 use crate::monitor::outbox::channels::ChannelEffect;
@@ -10,7 +10,7 @@ use crate::monitor::routing::notifier::Notifier;
 use crate::monitor::{Action, Level};
 
 impl Notifier<'_> {
-    /// What is to go by channels now.
+    /// Sends what is due by channels.
     pub fn send_by_channels(&mut self) {
         let moment = self.now.moment();
         if self.outbox.fall_back(self.sites, moment) {
@@ -26,7 +26,7 @@ impl Notifier<'_> {
         }
     }
 
-    /// A sending by a channel has ended.
+    /// Takes the result of a send by a channel.
     pub fn delivered_by_channel(&mut self, id: u64, delivery: Delivery) {
         let moment = self.now.moment();
         match self.outbox.channel_delivered(id, delivery, self.now) {

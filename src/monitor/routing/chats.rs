@@ -1,5 +1,5 @@
-//! What chats bring about: commands and buttons, whose orders the bot leaves to others; `/check` and
-//! `/add`; the results of sendings; groups that move.
+//! Routes events of chats: commands and buttons, whose orders other components carry out; `/check`
+//! and `/add`; results of sends; groups that migrate.
 
 use crate::monitor::alert::notified::Topic;
 use crate::monitor::bot::ReplyContent;
@@ -24,7 +24,7 @@ impl Monitor {
         }
     }
 
-    /// What carries out commands; `update`: the number of the update that it is for.
+    /// Returns the context for executing commands. `update`: the id of the update.
     pub(crate) fn execution(&mut self, now: Now, update: i64) -> Execution<'_> {
         let details = SiteDetails::new(&self.incidents, &self.expiry, &self.history, &self.clock);
         Execution {
@@ -111,7 +111,7 @@ impl Monitor {
         self.save_schedule.immediately();
     }
 
-    /// Pauses or resumes a site: its name.
+    /// Pauses or resumes a site. Returns its name.
     fn reset_site(&mut self, now: Moment, at: usize, paused: bool) -> String {
         let watched = &mut self.sites[at];
         watched.pause(paused, now);
@@ -130,7 +130,7 @@ impl Monitor {
         self.outbox.note_in_alerts(&context, incidents, note);
     }
 
-    /// A `/check` has its permit: its sites are checked now.
+    /// Starts the checks of a `/check` that has got its permit.
     pub(crate) fn admitted(&mut self, now: Now, job: u64) {
         let moment = now.moment();
         for name in self.bot.admitted(moment, job, &mut self.actions) {
@@ -152,18 +152,18 @@ impl Monitor {
                 self.note_in_jobs(now, &name, &result);
             }
         }
-        // Its sites may all be gone.
+        // All of its sites may have been removed.
         let (outbox, actions) = (&mut self.outbox, &mut self.actions);
         self.bot.finish_jobs(now, outbox, actions);
     }
 
-    /// A check has ended: every `/check` that waits for it takes the result.
+    /// Passes the result of a check to every `/check` that waits for it.
     pub(crate) fn note_in_jobs(&mut self, now: Now, name: &str, result: &JobResult) {
         let (outbox, actions) = (&mut self.outbox, &mut self.actions);
         self.bot.on_result(now, name, result, outbox, actions);
     }
 
-    /// The rules of the file have been applied to what a user asked to add.
+    /// Continues an `/add` after its site was validated by the rules of the configuration file.
     pub(crate) fn examined(&mut self, now: Now, id: u64, result: Result<Site, String>) {
         let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
         let answer = self
@@ -174,7 +174,7 @@ impl Monitor {
         }
     }
 
-    /// The first check of a site that a user asked to add has ended.
+    /// Continues an `/add` after the first check of its site.
     pub(crate) fn tried(&mut self, now: Now, id: u64, outcome: &Outcome) {
         let (sites, actions) = (&self.sites, &mut self.actions);
         let Some(end) = self.bot.tried(now.moment(), id, outcome, sites, actions) else {
@@ -195,7 +195,7 @@ impl Monitor {
         content.send(now.moment(), requester, &mut self.outbox);
     }
 
-    /// A sending has ended.
+    /// Takes the result of a send.
     pub(crate) fn delivered(&mut self, now: Now, id: u64, delivery: Delivery) {
         for effect in self.outbox.delivered(id, delivery, now) {
             match effect {
@@ -244,16 +244,16 @@ impl Monitor {
         }
     }
 
-    /// A group has a new id: every component replaces the old one at once.
+    /// Replaces the id of a group in all components.
     pub(crate) fn chat_moved(&mut self, now: Now, from: i64, to: i64) {
         let both = match self.bot.on_move(from, to) {
-            // A reply to it, put back, would be sent and refused again at once, for ever.
+            // Drop its messages: a reply that is queued again would be sent and refused endlessly.
             Move::NotOurs => return self.drop_hidden(),
-            // Something was still under way to it.
+            // Another message was still in flight to the old id.
             Move::Known => return self.outbox.rename_chat(from, to),
             Move::New { both } => both,
         };
-        // What went to both ids is not to go to the new one again.
+        // Do not repeat under the new id what was sent to both.
         if !mutated!("tell a group under both its ids") {
             self.outbox.drop_delivered(from, to);
         }
@@ -271,7 +271,7 @@ impl Monitor {
         self.notifier(now).notice_to_all(text);
     }
 
-    /// Puts the new ids of groups where a configuration or a snapshot has the old ones.
+    /// Replaces old ids of groups that come from a configuration or a snapshot.
     pub(crate) fn follow_moves(&mut self) {
         for (from, to) in self.bot.follow_moves() {
             self.rename_chat(from, to);

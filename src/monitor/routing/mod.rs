@@ -1,5 +1,5 @@
-//! Hands what one component returns to the next. Of its own it decides which checks count at all (those
-//! that this machine or its clock made fail do not), and how loud a line of the log is.
+//! Passes the results of one component to the next. Decides itself only which checks count (not
+//! those that failed because of this machine or its clock), and the levels of log lines.
 
 pub(super) mod action_runs;
 mod agent_notices;

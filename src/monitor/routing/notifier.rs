@@ -1,5 +1,5 @@
-//! How a new alert is queued: for chats and channels, and to be written before it leaves. What makes
-//! alerts is in the files beside this one.
+//! Queues new alerts for chats and channels, and schedules their write to disk. The other files of
+//! this folder create them.
 
 use crate::monitor::alert::Alerts;
 use crate::monitor::alert::audience::{Audience, NewAlert};
@@ -12,10 +12,10 @@ use crate::monitor::site::table::Sites;
 use crate::monitor::time::Now;
 use crate::monitor::uplink::Uplink;
 
-/// The components that an alert passes through, and those that are only read for it.
+/// The components that queueing an alert changes or reads.
 pub(in crate::monitor) struct Notifier<'a> {
     pub now: Now,
-    /// The wall clock is believed.
+    /// The wall clock is trusted.
     pub clock_set: bool,
     pub sites: &'a Sites,
     pub bot: &'a Bot,
@@ -32,7 +32,7 @@ impl<'a> Notifier<'a> {
         Audience::new(self.sites, self.bot.access(), self.now)
     }
 
-    /// Queues alerts, for chats and channels, and has them written.
+    /// Queues alerts for chats and channels, and schedules their write.
     pub fn queue(&mut self, alerts: impl IntoIterator<Item = NewAlert>) {
         let alerts: Vec<NewAlert> = alerts.into_iter().collect();
         let moment = self.now.moment();
@@ -40,8 +40,8 @@ impl<'a> Notifier<'a> {
         self.queue_for_chats(alerts, &by_channels);
     }
 
-    /// Queues alerts for chats and has them written. `by_channels`: the places of those that wait for
-    /// channels, too.
+    /// Queues alerts for chats and schedules their write. `by_channels`: indices of the alerts that
+    /// wait for channels, too.
     pub fn queue_for_chats(&mut self, alerts: Vec<NewAlert>, by_channels: &[usize]) {
         let moment = self.now.moment();
         for (place, alert) in alerts.into_iter().enumerate() {
@@ -66,12 +66,12 @@ impl<'a> Notifier<'a> {
         }
     }
 
-    /// A notice for these chats, which is in the log already.
+    /// Queues a notice for these chats. The caller logs it.
     pub fn notice(&mut self, chats: Vec<i64>, text: String) {
         self.queue([NewAlert::notice(chats, text)]);
     }
 
-    /// A notice for all chats, which is in the log already.
+    /// Queues a notice for all chats. The caller logs it.
     pub fn notice_to_all(&mut self, text: String) {
         self.notice(self.bot.chats().to_vec(), text);
     }

@@ -1,5 +1,5 @@
-//! Routes what clocks, checks, inspections and probes bring: from the scheduler to the judge, the
-//! uplink and expiry, and what these return to incidents, alerts and the writer.
+//! Routes results of clocks, checks, inspections and probes: from the scheduler to the judge, the
+//! uplink and expiry, and their events to incidents, alerts and the save schedule.
 
 use crate::monitor::alert::Notification;
 use crate::monitor::alert::root_notices::{by_chat, root_text};
@@ -17,11 +17,11 @@ use crate::monitor::uplink::{ProbeResult, UplinkEvent};
 use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
 
-/// A job that is not judged for now is looked at again after this.
+/// Delay before a job that cannot be judged now is examined again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Monitor {
-    /// The time to go by.
+    /// Reads the clock and applies its changes. Returns the time to use.
     pub(crate) fn read_clock(&mut self, now: Now) -> Now {
         let (now, change) = self.clock.read(now);
         if change.is_some() {
@@ -67,7 +67,8 @@ impl Monitor {
         }
     }
 
-    /// The wall clock would have shown `before`: it was set, or the machine slept.
+    /// Informs jobs that the wall clock was set, or the machine slept; otherwise it would show
+    /// `before`.
     pub(crate) fn on_jump(&mut self, now: Now, before: i64) {
         for watched in self.sites.iter_mut() {
             if let Some(job) = watched.job_mut() {
@@ -78,7 +79,7 @@ impl Monitor {
         }
     }
 
-    /// A job reports.
+    /// Takes the report of a job.
     pub(crate) fn reported(&mut self, now: Now, id: u64, report: &Report) {
         let clock_set = self.clock.is_set();
         let found = self.sites.find(&report.site);
@@ -95,14 +96,14 @@ impl Monitor {
         }
     }
 
-    /// Sees which reports are missing.
+    /// Examines which job reports are missing.
     pub(crate) fn look_at_jobs(&mut self, now: Now) {
         let moment = now.moment();
         let offline = self.uplink.has_fault(UplinkFault::NoConnection);
         while let Some(at) = self.schedule.take_job(moment) {
             let watched = &mut self.sites[at];
             if watched.is_paused() || watched.pending_down().is_some() {
-                // It is looked at when that is over.
+                // It is examined again when that ends.
                 continue;
             }
             let (down, suppressed) = (watched.is_down(), watched.is_suppressed());
@@ -121,10 +122,10 @@ impl Monitor {
         }
     }
 
-    /// A job has ended, or has not when it should.
+    /// Judges a job that has ended, or has not ended in time.
     fn job_ended(&mut self, now: Now, at: usize, outcome: Outcome) {
         let watched = &mut self.sites[at];
-        // What was under way is over: this is of now.
+        // Counts as a check that began and ended now.
         watched.begin_check(now.moment());
         watched.end_check();
         if watched.is_paused() {
@@ -134,7 +135,7 @@ impl Monitor {
         self.judge(now, at, outcome);
     }
 
-    /// Starts inspections, and queues notices of root certificates that end.
+    /// Starts inspections, and queues notices about root certificates that expire.
     pub(crate) fn inspect(&mut self, now: Now) {
         let moment = now.moment();
         self.expiry
@@ -211,7 +212,8 @@ impl Monitor {
         let moment = now.moment();
         for event in events {
             match event {
-                // After a power cut the outages of then would else count the time without judging.
+                // Without this write, a power cut would make outages include the time without
+                // judging.
                 UplinkEvent::Offline => {
                     self.incidents.remediations_mut().on_offline(moment);
                     self.save_schedule.immediately_if_affordable(moment);
@@ -224,7 +226,7 @@ impl Monitor {
                 } => {
                     self.incidents.remediations_mut().on_online();
                     for at in unjudged {
-                        // The outage of a site that was down before goes on, but not by that time.
+                        // An outage that began before continues, but this time is not counted.
                         let name = self.sites[at].name();
                         if let Some(incident) = self.incidents.open_of_mut(name) {
                             incident.exclude(since, moment);
@@ -268,7 +270,7 @@ impl Monitor {
         }
     }
 
-    /// A check has ended.
+    /// Takes the result of a check.
     pub(crate) fn checked(&mut self, now: Now, name: &str, outcome: Outcome) {
         let moment = now.moment();
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
@@ -339,7 +341,7 @@ impl Monitor {
         self.incidents.on_checked(self.sites[at].name());
     }
 
-    /// Decides the pending downs that can be decided by now.
+    /// Decides the pending downs that can be decided now.
     pub(crate) fn settle_pending(&mut self, now: Now) {
         for at in self.sites.recount().pending.clone() {
             let event = self.judging(now).settle(at);
@@ -389,7 +391,7 @@ impl Monitor {
             Change::FirstUp => {
                 let name = self.sites[at].name();
                 self.actions.log(Level::Debug, format!("{name} is up"));
-                // Once all are known it is worth showing.
+                // Once all sites are known, the saved state is complete enough to be shown.
                 if self.sites.recount().unknown == 0 {
                     self.save_schedule.within_1_s(now.moment());
                 } else {

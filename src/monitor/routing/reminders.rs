@@ -1,4 +1,5 @@
-//! Queues reminders and the alerts that a mute held back: [`crate::monitor::alert::reminders`].
+//! Queues reminders, and alerts that were deferred by a mute
+//! ([`crate::monitor::alert::reminders`]).
 
 use crate::monitor::routing::notifier::Notifier;
 

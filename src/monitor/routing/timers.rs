@@ -1,40 +1,41 @@
-//! All that time alone brings about: one table.
+//! All timers of the monitor.
 
-/// What is due at some time. [`crate::monitor::Monitor`] is woken at the earliest of them, and sees to
-/// all of them after each event, in this order.
+/// A timer. [`crate::monitor::Monitor`] is woken at the earliest one, and handles all of them after
+/// each event, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::monitor) enum Timer {
-    /// A window of maintenance begins or ends.
+    /// A maintenance window begins or ends.
     Maintenance,
-    /// A site's turn comes.
+    /// A site's check is due.
     Check,
     /// The report of a job may be missing.
     Job,
-    /// A certificate or domain is to be inspected, or root certificates that end to be notified.
+    /// A certificate or domain is to be inspected, or a notice about an expiring root certificate
+    /// is due.
     Inspection,
-    /// An action is to run by itself.
+    /// An automatic run of an action is due.
     Remediation,
     /// The uplink is to be probed, for a pending down or while it has a fault.
     Probe,
-    /// Telegram is to be asked by another way, or an earlier one to be tried.
+    /// The route to Telegram is to be changed, or an earlier one retried.
     Route,
     /// A flapping site has been steady for long enough.
     Flapping,
     /// A reminder is due, or a mute ends.
     Reminder,
-    /// A fault of the uplink has lasted.
+    /// A fault of the uplink has lasted long enough to be notified.
     Fault,
     UncleanStop,
     Digest,
     Heartbeat,
-    /// The progress of a `/check`, commands that came too late, messages of strangers.
+    /// Progress of a `/check`, replies to commands that came too late, log lines about strangers.
     Bot,
-    /// Buttons are to be brought up to date.
+    /// Buttons are to be updated.
     Keyboard,
-    /// An alert is to go by a channel, or may be tried again there.
+    /// An alert is to be sent by a channel, or retried there.
     Channel,
     Save,
-    /// A message that was held back may go. The last, as all others may queue one.
+    /// A delayed message may be sent. The last timer, as all others may queue messages.
     Send,
 }
 

@@ -1,5 +1,5 @@
-//! What a transition of a site brings about: an incident opens or ends, a line goes to the log, and
-//! an alert is queued if [`crate::monitor::alert::transition_alerts`] makes one.
+//! Effects of a site's transitions: an incident opens or ends, a line is logged, and an alert is
+//! queued if [`crate::monitor::alert::transition_alerts`] makes one.
 
 use crate::monitor::Level;
 use crate::monitor::alert::notified::Topic;
@@ -61,7 +61,7 @@ impl Notifier<'_> {
         self.queue(alert);
     }
 
-    /// The site is not flapping any more.
+    /// Notifies chats that the site stopped flapping.
     pub fn became_steady(&mut self, at: usize) {
         let name = self.sites[at].name();
         self.save_schedule.within_5_min(self.now.moment());
@@ -73,7 +73,7 @@ impl Notifier<'_> {
         self.queue(alert);
     }
 
-    /// Ends the site's open incident: nothing can be done about it any more.
+    /// Ends the site's open incident, and marks the buttons of its messages as outdated.
     pub fn close_incident(&mut self, site: &str) -> Option<Incident> {
         let alerts = &self.alerts;
         let notified = |number| alerts.notified(&Topic::Incident(number)).is_some();
@@ -85,7 +85,8 @@ impl Notifier<'_> {
     }
 }
 
-/// What a site does over and over is not worth a line each in a log that may be on flash.
+/// Returns the log level. A flapping site does not get a line for each change: the log may be on
+/// flash.
 fn level_of(notice: ChangeNotice) -> Level {
     match notice {
         ChangeNotice::Silent => Level::Debug,

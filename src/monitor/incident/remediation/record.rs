@@ -1,4 +1,4 @@
-//! What of a run must survive a restart, as plain data.
+//! The part of a run that survives a restart, as plain data.
 
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
@@ -6,14 +6,14 @@ use crate::monitor::incident::remediation::{Asked, Phase, Run, RunRequest};
 use crate::monitor::time::Now;
 use nanoserde::{DeJson, SerJson};
 
-/// A run as it is remembered.
+/// A run as stored.
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct RunRecord {
     pub action: String,
     pub site: String,
     pub incident: Option<u32>,
-    /// Where a user asked for it, and which user; none: it ran by itself.
+    /// The chat and the user that asked for it; `None` for an automatic run.
     pub chat: Option<i64>,
     pub user: Option<i64>,
     pub name: Option<String>,
@@ -21,7 +21,7 @@ pub struct RunRecord {
     pub at: i64,
     pub covers: u32,
     pub covers_offline: bool,
-    /// It has not ended, as far as was known.
+    /// It has not ended yet.
     pub under_way: bool,
 }
 
@@ -43,7 +43,7 @@ impl RunRecord {
         }
     }
 
-    /// `offline`: there is no connection since then.
+    /// `offline`: our own connection has been down since then.
     pub(super) fn restore(&self, offline: bool, now: Now) -> Run {
         let asked = self.chat.map(|chat| Asked {
             chat,

@@ -1,18 +1,18 @@
-//! Channels besides the chats (`[[notify]]`): which alerts go by which, and until when they wait. A
-//! channel gets a copy of an alert, which is delivered apart from the chats:
+//! Channels besides the chats (`[[notify]]`): which alerts each channel gets, and their queue. A
+//! channel gets a copy of an alert, which is delivered independently of the chats:
 //!
 //! | a copy | when | becomes |
 //! | --- | --- | --- |
-//! | is none | an alert is made, and the channel has all | waiting, to be written |
-//! | is none | nothing could be sent to Telegram for so long, and the alert waits for that | waiting, on disk as the alert |
-//! | is none | an incident that chats were notified of is not acknowledged after so long | waiting, to be written |
-//! | is none | an alert of the end of such an incident is made | waiting, to be written |
-//! | waiting | it is on disk, the oldest of the channel, and that does not back off | in flight |
-//! | in flight | it was taken | gone |
+//! | does not exist | an alert is made, and the channel gets all | waiting, to be written |
+//! | does not exist | sending to Telegram has failed for the configured time, and the alert waits for it | waiting, on disk with the alert |
+//! | does not exist | an incident that chats were notified of is not acknowledged within the configured time | waiting, to be written |
+//! | does not exist | an alert about the end of such an incident is made | waiting, to be written |
+//! | waiting | it is on disk, the oldest of the channel, and the channel does not back off | in flight |
+//! | in flight | it was accepted | deleted |
 //! | in flight | 429, 5xx, no answer | waiting, and the channel backs off |
-//! | in flight | any other answer | gone, and chats have a notice of the first such one |
-//! | waiting | the channel is configured no longer | gone, with a line in the log |
-//! | waiting | there are too many | with others in one notice |
+//! | in flight | any other answer | deleted; the first time chats get a notice |
+//! | waiting | the channel is no longer configured | deleted, with a line in the log |
+//! | waiting | there are too many | merged with others into one notice |
 
 pub mod placeholders;
 
@@ -31,31 +31,33 @@ use std::collections::{BTreeMap, VecDeque};
 use std::mem::discriminant;
 use std::time::Duration;
 
-/// Alerts waiting for one channel at most; the oldest half then becomes one notice.
+/// Maximum number of alerts waiting for one channel. Beyond it the oldest half becomes one notice.
 const MOST: usize = 200;
 
-/// A `[[notify]]` of the configuration, as far as the core must know it.
+/// The part of a `[[notify]]` of the configuration that the core needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
     /// Unique.
     pub name: String,
     pub when: When,
-    /// Names of sites and groups that it has alerts of; `None` = all, and those of the agent itself.
+    /// Names of the sites and groups whose alerts the channel gets; `None` = all sites and the
+    /// agent.
     pub sites: Option<Vec<String>>,
 }
 
-/// Which alerts go by a channel.
+/// Which alerts a channel gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     Always,
-    /// Those that wait while nothing could be sent to Telegram for so long.
+    /// Alerts that still wait after sending to Telegram has failed for this long.
     TelegramFails(Duration),
-    /// Outages that no user acknowledged within this, and their ends.
+    /// Outages that no user acknowledged within this time, and their ends.
     Unacknowledged(Duration),
 }
 
 impl Channel {
-    /// It may have alerts of this site; of the agent itself when that is empty.
+    /// Returns whether the channel gets alerts of this site; the empty name stands for the agent
+    /// itself.
     fn takes(&self, site: &str, sites: &Sites) -> bool {
         let Some(wanted) = &self.sites else {
             return true;
@@ -66,27 +68,27 @@ impl Channel {
     }
 }
 
-/// An alert to be sent by a channel now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelSend {
-    /// To be given back with the [`Delivery`].
+    /// Passed back with the [`Delivery`].
     pub id: u64,
     pub channel: String,
     pub values: Values,
 }
 
-/// What a delivery by a channel means to the rest of the monitor.
+/// Effect of a delivery by a channel on the rest of the monitor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelEffect {
-    /// It has left. Whether it has no sound in a chat.
+    /// The alert was sent. `silent`: it makes no sound in a chat.
     Sent { silent: bool },
-    /// The channel refused it, and it is dropped. `first`: since it last took one.
+    /// The channel refused the alert, which is dropped. `first`: for the first time since it last
+    /// accepted one.
     Refused {
         channel: String,
         reason: String,
         first: bool,
     },
-    /// It is tried again. `first`: since it last took one.
+    /// The alert will be retried. `first`: for the first time since the channel last accepted one.
     Delayed {
         channel: String,
         reason: String,
@@ -94,12 +96,12 @@ pub enum ChannelEffect {
     },
 }
 
-/// All channels, and what waits for them.
+/// All channels and their queues.
 #[derive(Debug, Default)]
 pub(super) struct Channels {
     states: Vec<ChannelState>,
     waiting: VecDeque<Waiting>,
-    /// Incidents that went by channels as they were not acknowledged, until their end does.
+    /// Incidents sent to channels because they were not acknowledged, until their end is queued.
     escalated: BTreeMap<u32, Escalated>,
 }
 
@@ -108,13 +110,13 @@ struct ChannelState {
     channel: Channel,
     wait: BackoffPause,
     in_flight: Option<InFlight>,
-    /// Why it did not take the last alert.
+    /// Why the last alert was not accepted.
     trouble: Option<String>,
-    /// Chats had a notice that it refuses alerts.
+    /// Chats were notified that the channel refuses alerts.
     refusing: bool,
 }
 
-/// Ids of a sending and of its alert.
+/// Ids of a send and of its alert.
 #[derive(Debug)]
 struct InFlight {
     id: u64,
@@ -124,7 +126,7 @@ struct InFlight {
 #[derive(Debug)]
 struct Waiting {
     channel: String,
-    /// It has no chats.
+    /// Its `chats` are empty.
     alert: Alert,
 }
 
@@ -141,8 +143,8 @@ impl Alert {
 }
 
 impl Outbox {
-    /// Takes the channels of a configuration. Returns what is dropped, for the log: what waits for
-    /// channels that are there no longer.
+    /// Takes the channels of a configuration. Returns log lines about the alerts that were dropped
+    /// because their channel no longer exists.
     pub fn reload_channels(&mut self, channels: Vec<Channel>) -> Vec<String> {
         let all = &mut self.channels;
         let mut before = std::mem::take(&mut all.states);
@@ -165,8 +167,8 @@ impl Outbox {
         all.drop_unknown()
     }
 
-    /// What an earlier run left: alerts that are on disk already with their channels, and the channels
-    /// that have outages which no user acknowledged. Returns what is dropped, for the log.
+    /// Restores the state of an earlier run: waiting alerts, and for each unacknowledged incident
+    /// the channels that it was sent to. Returns log lines about dropped alerts.
     pub fn restore_channels<'a>(
         &mut self,
         waiting: impl IntoIterator<Item = (String, Alert)>,
@@ -188,19 +190,19 @@ impl Outbox {
         self.channels.drop_unknown()
     }
 
-    /// What must survive a restart: the alerts that wait, with their channels.
+    /// Returns the waiting alerts with their channels, to be saved.
     pub fn channel_alerts(&self) -> impl Iterator<Item = (&str, &Alert)> {
         let waiting = self.channels.waiting.iter();
         waiting.map(|w| (w.channel.as_str(), &w.alert))
     }
 
-    /// The channels that have the outage, as no user acknowledged it.
+    /// Returns the channels that the incident was sent to because it was not acknowledged.
     pub fn escalated(&self, incident: u32) -> Option<&[String]> {
         let escalated = self.channels.escalated.get(&incident)?;
         Some(&escalated.channels)
     }
 
-    /// How each channel does: `ntfy: 2 waiting, HTTP 500`.
+    /// Returns the status of each channel: `ntfy: 2 waiting, HTTP 500`.
     pub fn channel_lines(&self) -> Vec<String> {
         let lines = self.channels.states.iter().map(|state| {
             let name = &state.channel.name;
@@ -212,8 +214,8 @@ impl Outbox {
         lines.collect()
     }
 
-    /// Queues the new alerts for the channels that have them. Returns the places of those that go by
-    /// one: they are to be written.
+    /// Queues the new alerts for the channels that get them. Returns the indices of the queued
+    /// ones, which must be written to disk.
     pub fn offer_to_channels(
         &mut self,
         alerts: &[NewAlert],
@@ -229,7 +231,7 @@ impl Outbox {
         };
         let mut taken = Vec::new();
         for (place, alert) in alerts.iter().enumerate() {
-            // Chats may have it each in words of their own: the fullest are for a channel.
+            // Chats may have different texts of one alert; a channel gets the most complete one.
             if alerts[..place].iter().any(|earlier| same(earlier, alert)) {
                 continue;
             }
@@ -245,7 +247,7 @@ impl Outbox {
         taken
     }
 
-    /// An offline period that goes on with the last one: what still waits says the whole.
+    /// Extends an offline period: replaces the alerts about it that are still waiting.
     pub(super) fn prolong_offline(&mut self, notification: &Notification, now: Moment) {
         let all = &mut self.channels;
         let in_flight: Vec<u64> = all.in_flight().collect();
@@ -278,7 +280,8 @@ impl Outbox {
         self.channels.push(channel, alert);
     }
 
-    /// Hands over what waits for Telegram to the channels that are for that. Whether there was any.
+    /// Copies the alerts that wait for Telegram to the fallback channels that are due. Returns
+    /// whether there were any.
     pub fn fall_back(&mut self, sites: &Sites, now: Moment) -> bool {
         let channels = self.channels.states.iter().map(|state| &state.channel);
         let due = |channel: &&Channel| self.fallback_due(channel).is_some_and(|due| due <= now);
@@ -294,7 +297,8 @@ impl Outbox {
                 continue;
             }
             let handed = self.alerts.iter().filter(|a| a.is_handed_to(channel));
-            // Several chats may have it in words of their own. Of notices that is not known.
+            // Several chats may have the same event with different texts; one copy is enough.
+            // Whether two notices are the same event is not known.
             let notice = |a: &Alert| matches!(a.notification, Notification::Notice { .. });
             let mut events: Vec<_> = handed.map(Alert::event).collect();
             for alert in self.alerts.iter_mut().filter(|a| takes(a)) {
@@ -321,7 +325,7 @@ impl Outbox {
         any
     }
 
-    /// When what waits for Telegram goes by this channel.
+    /// Returns when alerts that wait for Telegram are copied to this channel.
     fn fallback_due(&self, channel: &Channel) -> Option<Moment> {
         match channel.when {
             When::TelegramFails(_) if mutated!("never fall back to a channel") => None,
@@ -330,14 +334,15 @@ impl Outbox {
         }
     }
 
-    /// The last alert for chats is not for this channel, of which it tells.
+    /// Excludes `channel` from getting the newest alert for chats, which is about its own failure.
     pub fn keep_from_channel(&mut self, channel: String) {
         if let Some(alert) = self.alerts.back_mut() {
             alert.by_channels.handed.push(channel);
         }
     }
 
-    /// The open incidents that go by channels unless a user acknowledges them, and when.
+    /// Returns the open incidents that will be sent to a channel unless a user acknowledges them,
+    /// and when.
     fn escalations<'a>(
         &'a self,
         alerts: &'a Alerts,
@@ -363,8 +368,8 @@ impl Outbox {
         })
     }
 
-    /// Queues the open incidents that no user has acknowledged in time for their channels. Whether
-    /// there was any.
+    /// Queues open incidents that no user acknowledged in time for their channels. Returns whether
+    /// there were any.
     pub fn escalate(&mut self, alerts: &Alerts, incidents: &Incidents, audience: Audience) -> bool {
         let now = audience.now.moment();
         let due = self.escalations(alerts, incidents, audience);
@@ -393,13 +398,13 @@ impl Outbox {
         self.push_to_channel(channel.to_owned(), alert, now);
     }
 
-    /// Incidents that are no longer remembered are forgotten.
+    /// Drops incidents that are no longer remembered.
     pub fn keep_escalated(&mut self, incidents: &Incidents) {
         let escalated = &mut self.channels.escalated;
         escalated.retain(|number, _| incidents.get(*number).is_some());
     }
 
-    /// The next alert that may go by a channel now. `dated`: the wall clock is believed.
+    /// Returns the next alert to send to a channel. `dated`: the wall clock is trusted.
     pub(crate) fn next_channel_send(
         &mut self,
         now: Now,
@@ -423,7 +428,7 @@ impl Outbox {
         })
     }
 
-    /// When there is something to do for channels, if nothing else happens before.
+    /// Returns when channels next need attention, if nothing else happens before.
     pub fn next_channel_due(
         &self,
         alerts: &Alerts,
@@ -445,7 +450,7 @@ impl Outbox {
         held.chain(fallback).chain(escalations).min()
     }
 
-    /// Takes the result of one sending by a channel; `None` when that is there no longer.
+    /// Takes the result of a send by a channel; `None` if it is unknown.
     pub fn channel_delivered(
         &mut self,
         id: u64,
@@ -493,9 +498,9 @@ impl Outbox {
 }
 
 impl Channels {
-    /// The channels that a new alert goes by at once.
+    /// Returns the channels that get a new alert at once.
     fn takers(&mut self, alert: &NewAlert, sites: &Sites) -> Vec<String> {
-        // A report, and HTML.
+        // The digest is a report, in HTML.
         if matches!(alert.notification, Notification::Digest { .. }) {
             return Vec::new();
         }
@@ -543,7 +548,8 @@ impl Channels {
         self.waiting.iter_mut().map(|w| &mut w.alert)
     }
 
-    /// Bounded, and nothing is dropped in silence: the oldest half becomes one notice.
+    /// Adds an alert. Beyond [`MOST`] the oldest half is merged into one notice, so that none is
+    /// dropped silently.
     fn push(&mut self, channel: String, alert: Alert) {
         let at = alert.at;
         self.waiting.push_back(Waiting {
@@ -594,7 +600,8 @@ impl Channels {
     }
 }
 
-/// Of the words that chats may have for one thing, those with the greatest number say the most.
+/// Ranks the variants of an alert for different chats: the one with the largest number or the
+/// longest text is the most complete.
 fn fullness(notification: &Notification) -> usize {
     match notification {
         Notification::Down { behind, .. } => *behind,

@@ -1,4 +1,4 @@
-//! What the placeholders of a channel's request stand for.
+//! Values of the placeholders in a channel's request.
 
 use crate::monitor::alert::words::{line_of, when};
 use crate::monitor::alert::{Alert, Notification};
@@ -9,27 +9,27 @@ use crate::monitor::time::Now;
 use crate::monitor::time::text::{clock_times, day_of};
 use std::time::Duration;
 
-/// The site of an alert about the agent itself.
+/// Value of `{site}` for alerts about the agent itself.
 const AGENT: &str = "sitemon";
 
 /// A placeholder of a channel's request: `{text}`, `{site}` …
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placeholder {
-    /// The alert as a chat has it, as plain text; it may have several lines.
+    /// The alert's text as in a chat, but plain text; may have several lines.
     Text,
     /// Name of the site.
     Site,
     /// `down`, `up`, `degraded`, `flapping`, `renewed` or `notice`.
     State,
-    /// Why; empty where there is nothing wrong.
+    /// The cause; empty if nothing is wrong.
     Cause,
-    /// The site's address as the file has it, as chats have it: without a user and a query.
+    /// The site's URL as configured, without user and query.
     Url,
-    /// Number of the incident; empty for none.
+    /// Number of the incident; empty if there is none.
     Number,
-    /// When the state began, local time: `29 Nov 2026 14:03`; empty while the clock is not believed.
+    /// Start of the state in local time: `29 Nov 2026 14:03`; empty while the clock is not trusted.
     Since,
-    /// The site's `note`; empty for none.
+    /// The site's `note`; empty if there is none.
     Note,
 }
 
@@ -45,7 +45,7 @@ impl Placeholder {
         Placeholder::Note,
     ];
 
-    /// As the configuration writes it, without the braces.
+    /// Returns the name in the configuration, without the braces.
     pub fn word(self) -> &'static str {
         match self {
             Placeholder::Text => "text",
@@ -74,7 +74,7 @@ impl Values {
         &self.0[placeholder as usize]
     }
 
-    /// `dated`: the wall clock is believed.
+    /// `dated`: the wall clock is trusted.
     pub(super) fn of(alert: &Alert, context: &SendContext, now: Now, dated: bool) -> Values {
         let site = context.sites.named(&alert.site).map(|site| site.config());
         let note = site.and_then(|site| site.note.clone()).unwrap_or_default();
@@ -134,13 +134,14 @@ fn state(alert: &Alert) -> &'static str {
     }
 }
 
-/// Our own HTML (see [`crate::monitor::outbox::message::Message`]) without its tags and entities.
+/// Removes the tags and entities of our own HTML (see
+/// [`crate::monitor::outbox::message::Message`]).
 fn plain(html: &str) -> String {
     let mut text = html.to_owned();
     for tag in ["<b>", "</b>", "<i>", "</i>", "<code>", "</code>"] {
         text = text.replace(tag, "");
     }
-    // The ampersand last: what it stands before is not ours.
+    // The ampersand last, so that text such as `&amp;lt;` is unescaped only once.
     for (entity, c) in [
         ("&lt;", "<"),
         ("&gt;", ">"),
