@@ -30,7 +30,8 @@ pub enum Event {
         subject: Subject,
         result: Result<Inspection, Failure>,
     },
-    /// A job has reported; [`Action::AnswerReport`] follows. The agent assigns `id` and never reuses it.
+    /// A job has reported; [`Action::AnswerReport`] follows. The agent assigns `id` and never
+    /// reuses it.
     Reported {
         id: u64,
         report: Report,
@@ -43,8 +44,8 @@ pub enum Event {
     },
     /// A notice for every chat, as plain text. The sender logs it itself where that is wanted.
     Notice(String),
-    /// The configuration that was read again has mistakes. `what` may name sites. `safe` names none and
-    /// goes to chats that may not see all sites.
+    /// The configuration that was read again has mistakes. `what` may name sites. `safe` names none
+    /// and goes to chats that may not see all sites.
     Mistaken {
         what: String,
         safe: String,
@@ -124,7 +125,8 @@ pub enum Action {
         site: Arc<Site>,
         /// Use a new connection instead of one that is already open.
         fresh: bool,
-        /// The last check ended with a timeout. All such checks together may hold half of the permits.
+        /// The last check ended with a timeout. All such checks together may hold half of the
+        /// permits.
         hanging: bool,
     },
     /// Make a site from what a user wants to add, by the rules of the file, and report
@@ -174,7 +176,8 @@ pub enum Action {
     },
     /// Probe the uplink and report [`Event::Probed`]. At most one probe runs at a time.
     Probe {
-        /// Probe the way to Telegram too: its name must resolve and its certificate must be genuine.
+        /// Probe the way to Telegram too: its name must resolve and its certificate must be
+        /// genuine.
         deep: bool,
     },
     /// Use this route to Telegram from now on, and poll at once.

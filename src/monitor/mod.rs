@@ -1,10 +1,11 @@
 //! The pure core: takes state, an event and the time, and returns actions.
 //!
 //! It has no sockets, files, clock or log and uses nothing from the rest of the crate, so a test
-//! simulates a year in seconds. [`Monitor`] owns the components and takes events; [`routing`] passes
-//! what one component returns to the next. The rules are in the components: [`schedule`] (when to
-//! check), [`judge`] and [`uplink`] (what an outcome means), [`incident`] and [`alert`] (which chats
-//! are notified of what), [`outbox`] (delivery), [`bot`] and [`render`] (commands and replies).
+//! simulates a year in seconds. [`Monitor`] owns the components and takes events; [`routing`]
+//! passes what one component returns to the next. The rules are in the components: [`schedule`]
+//! (when to check), [`judge`] and [`uplink`] (what an outcome means), [`incident`] and [`alert`]
+//! (which chats are notified of what), [`outbox`] (delivery), [`bot`] and [`render`] (commands and
+//! replies).
 
 pub mod alert;
 pub mod bot;
@@ -56,7 +57,8 @@ use self::uplink::Uplink;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The state of all sites and of the agent. Its one owner feeds it events and carries out its actions.
+/// The state of all sites and of the agent. Its one owner feeds it events and carries out its
+/// actions.
 #[derive(Debug)]
 pub struct Monitor {
     sites: Sites,
@@ -484,7 +486,8 @@ impl Monitor {
         lasting.snapshot(self.clock.estimate(now))
     }
 
-    /// Returns the last snapshot of an orderly stop, which tells the next start that this was no crash.
+    /// Returns the last snapshot of an orderly stop, which tells the next start that this was no
+    /// crash.
     pub fn last_snapshot(&self, now: Now) -> Snapshot {
         Snapshot {
             clean: true,
@@ -492,8 +495,8 @@ impl Monitor {
         }
     }
 
-    /// Continues where an earlier run stopped. Called once, before the first event. The state of sites
-    /// that are no longer configured is dropped; alerts about them are still delivered.
+    /// Continues where an earlier run stopped. Called once, before the first event. The state of
+    /// sites that are no longer configured is dropped; alerts about them are still delivered.
     pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
         self.clock.restore(now, snapshot.written);
         let now = self.read_clock(now);
@@ -648,8 +651,8 @@ impl Monitor {
         self.actions.log(Level::Info, format!("watching {sites}"));
     }
 
-    /// Makes incidents and states agree: closes the open incident of a site that is removed, paused or not
-    /// down, and resets a site that is down without an open incident.
+    /// Makes incidents and states agree: closes the open incident of a site that is removed, paused
+    /// or not down, and resets a site that is down without an open incident.
     fn reconcile(&mut self, now: Now) {
         let goes_on = |w: &SiteState| w.is_down() && !w.is_paused();
         let open = self.incidents.iter_open();

@@ -2,8 +2,8 @@
 //! rewritten.
 //!
 //! A requested site is validated by the rules of the file, checked once, and then added. If that
-//! check fails, a second request for the same site adds it: a typing mistake adds nothing, and a user
-//! can still add a site that is down.
+//! check fails, a second request for the same site adds it: a typing mistake adds nothing, and a
+//! user can still add a site that is down.
 
 use crate::monitor::bot::Bot;
 use crate::monitor::bot::added_record::AddedRecord;
@@ -76,7 +76,8 @@ impl AddedSites {
         &self.records
     }
 
-    /// Starts the validation of a site that a user wants to add. Returns the refusal if it is not possible.
+    /// Starts the validation of a site that a user wants to add. Returns the refusal if it is not
+    /// possible.
     pub(crate) fn request(
         &mut self,
         requester: &Requester,
@@ -121,15 +122,16 @@ impl AddedSites {
         self.records.len() < before
     }
 
-    /// Returns whether a site was added and the chat may see it. Any chat may remove one that cannot be
-    /// watched any more, as it is not in `sites`.
+    /// Returns whether a site was added and the chat may see it. Any chat may remove one that
+    /// cannot be watched any more, as it is not in `sites`.
     pub(crate) fn contains(&self, chat: i64, name: &str, sites: &Sites) -> bool {
         !sites.hidden(chat, name) && self.records.iter().any(|r| r.name == name)
     }
 }
 
 impl Bot {
-    /// Takes the result of the validation by the rules of the file. Returns the reply, if there is one.
+    /// Takes the result of the validation by the rules of the file. Returns the reply, if there is
+    /// one.
     pub(crate) fn examined(
         &mut self,
         id: u64,
@@ -246,8 +248,8 @@ impl Bot {
         Some(end(html, Some(site)))
     }
 
-    /// Validates the added sites by the rules of a file whose sites are `of_file`. If the file has a site
-    /// of the same name, the added one is dropped. `known`: the sites until now.
+    /// Validates the added sites by the rules of a file whose sites are `of_file`. If the file has
+    /// a site of the same name, the added one is dropped. `known`: the sites until now.
     pub(crate) fn merge_added(
         &mut self,
         of_file: Vec<Arc<Site>>,

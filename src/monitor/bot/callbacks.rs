@@ -16,7 +16,8 @@ use crate::monitor::time::text::lasting;
 pub(super) const GONE: &str = "That is too old: I no longer watch that site.";
 
 impl Execution<'_> {
-    /// Handles a press. Presses of chats and users that may not command get no `answerCallbackQuery`.
+    /// Handles a press. Presses of chats and users that may not command get no
+    /// `answerCallbackQuery`.
     pub(super) fn pressed(&mut self, press: Press) {
         let now = self.view.now;
         // A press has no date of its own, so its message's date is used, which is earlier.
@@ -166,8 +167,8 @@ impl Execution<'_> {
         done
     }
 
-    /// Removes the outdated buttons of a message. Its text stays, and so do the buttons for incidents that
-    /// are still open. Returns `text`.
+    /// Removes the outdated buttons of a message. Its text stays, and so do the buttons for
+    /// incidents that are still open. Returns `text`.
     pub(super) fn take_buttons(&mut self, press: &Press, text: String) -> String {
         let now = self.view.now.moment();
         let (incidents, sites) = (self.view.details.incidents, self.view.sites);

@@ -1,5 +1,5 @@
-//! Single `/check` commands: at most `commands` run at once, the others wait in a queue and show their
-//! position; a second `/check` of the same sites joins the first.
+//! Single `/check` commands: at most `commands` run at once, the others wait in a queue and show
+//! their position; a second `/check` of the same sites joins the first.
 
 use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, units};
 use crate::monitor::site::outcome::Outcome;

@@ -193,8 +193,9 @@ impl Bot {
         }
     }
 
-    /// Takes the id of the message that shows a job; `None`: it was not sent. `edited`: the id of the
-    /// message that was to be edited. If that was deleted, `message_id` is that of its replacement.
+    /// Takes the id of the message that shows a job; `None`: it was not sent. `edited`: the id of
+    /// the message that was to be edited. If that was deleted, `message_id` is that of its
+    /// replacement.
     pub(crate) fn on_job_message(
         &mut self,
         now: Moment,

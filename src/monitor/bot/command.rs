@@ -91,8 +91,8 @@ pub const COMMANDS: [(&str, &str); 17] = [
 ];
 
 impl Command {
-    /// Returns the line that gives this command for the site `name`; `None` for a command that takes no
-    /// site.
+    /// Returns the line that gives this command for the site `name`; `None` for a command that
+    /// takes no site.
     pub fn line_about(&self, name: &str) -> Option<String> {
         Some(match self {
             Command::Status { .. } => format!("/status {name}"),
@@ -120,9 +120,9 @@ impl Command {
 
 const DEFAULT_MUTE: Duration = Duration::from_secs(3600);
 
-/// Parses a line. `bot` is our username, without `@`, if it is known. `known` says whether a site or
-/// group has exactly this name, so that a time or span at its end belongs to the name. Returns `None`
-/// for text that is no command, and for a command to another bot (`/status@other`).
+/// Parses a line. `bot` is our username, without `@`, if it is known. `known` says whether a site
+/// or group has exactly this name, so that a time or span at its end belongs to the name. Returns
+/// `None` for text that is no command, and for a command to another bot (`/status@other`).
 pub fn parse(
     text: &str,
     bot: Option<&str>,
@@ -220,7 +220,8 @@ fn parse_chart(rest: &str, known: &dyn Fn(&str) -> bool) -> Command {
     }
 }
 
-/// Returns whether a word looks like a time span, as one that does not parse may be a typing mistake.
+/// Returns whether a word looks like a time span, as one that does not parse may be a typing
+/// mistake.
 fn like_a_span(word: &str) -> bool {
     let units = ['s', 'm', 'h', 'd'];
     word.starts_with(|c: char| c.is_ascii_digit())

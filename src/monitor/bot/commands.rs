@@ -41,8 +41,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// A change outside of the bot that a command or button requests. Sites are given by index, incidents
-/// by number.
+/// A change outside of the bot that a command or button requests. Sites are given by index,
+/// incidents by number.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Save the number of the last update, from which `getUpdates` continues.

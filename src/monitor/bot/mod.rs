@@ -97,8 +97,8 @@ impl Bot {
         self.access = access;
     }
 
-    /// Returns whether an update is new, and records it as known. Updates arrive twice after a restart or
-    /// a lost response.
+    /// Returns whether an update is new, and records it as known. Updates arrive twice after a
+    /// restart or a lost response.
     fn is_new(&mut self, update: i64) -> bool {
         let known = |last: i64| update <= last && last - update < 1000;
         let new = !self.last_update.is_some_and(known);

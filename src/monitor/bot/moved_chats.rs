@@ -40,8 +40,8 @@ impl Bot {
         }
     }
 
-    /// Returns the current id of the chat of an update. If a refused delivery reported the move first,
-    /// messages and presses from before the move still arrive with the old id.
+    /// Returns the current id of the chat of an update. If a refused delivery reported the move
+    /// first, messages and presses from before the move still arrive with the old id.
     pub fn current_id(&self, chat: i64) -> i64 {
         let follow = |id: i64, &(from, to): &(i64, i64)| if id == from { to } else { id };
         match self.left.contains(&chat) {
@@ -57,9 +57,9 @@ impl Bot {
         self.access.chats.contains(&chat).then_some(chat)
     }
 
-    /// Replaces old ids of groups in a configuration that was just read and returns the moves (old and
-    /// new id). A move is forgotten once the configuration has neither id. A group may have moved more
-    /// than once.
+    /// Replaces old ids of groups in a configuration that was just read and returns the moves (old
+    /// and new id). A move is forgotten once the configuration has neither id. A group may have
+    /// moved more than once.
     pub fn follow_moves(&mut self) -> Vec<(i64, i64)> {
         let mut known = self.access.chats.clone();
         self.moved.retain(|(from, to)| {

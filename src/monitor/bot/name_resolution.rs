@@ -59,9 +59,9 @@ pub fn resolve<'a>(
     }
 }
 
-/// Composes each letter with the marks behind it where Unicode has one character for both: keyboards
-/// send `é` in either form. Unlike NFC (Unicode Standard Annex 15) it does not reorder marks of
-/// different classes, which keyboards do not need and which would cost 43 KB.
+/// Composes each letter with the marks behind it where Unicode has one character for both:
+/// keyboards send `é` in either form. Unlike NFC (Unicode Standard Annex 15) it does not reorder
+/// marks of different classes, which keyboards do not need and which would cost 43 KB.
 fn composed(name: &str) -> String {
     let pairs = CanonicalCompositionBorrowed::new();
     let mut text = String::with_capacity(name.len());
@@ -148,7 +148,8 @@ impl<'a> VisibleSites<'a> {
         }
     }
 
-    /// Resolves a name to a site or the sites of a group; without a name, to all that the chat may see.
+    /// Resolves a name to a site or the sites of a group; without a name, to all that the chat may
+    /// see.
     pub fn some_or_all(self, name: Option<&str>) -> Result<Vec<usize>, Unresolved> {
         let Some(name) = name else {
             return Ok(self.sites.visible(self.chat));

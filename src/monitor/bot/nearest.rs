@@ -2,7 +2,8 @@
 
 use strsim::osa_distance;
 
-/// Returns the most similar of `known`, if it is similar enough. Case, `-` and `_` make no difference.
+/// Returns the most similar of `known`, if it is similar enough. Case, `-` and `_` make no
+/// difference.
 pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let name = plain(&name.chars().take(64).collect::<String>());

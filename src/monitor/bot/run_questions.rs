@@ -2,7 +2,7 @@
 //!
 //! | a question | event | becomes |
 //! | --- | --- | --- |
-//! | is none | `/run NAME`, or the button of an alert | open, in the place of an earlier one of that user there |
+//! | none | `/run NAME`, or the button of an alert | open, in the place of an earlier one of that user there |
 //! | open | Yes by that user in that chat | answered: the action runs |
 //! | open | No by that user in that chat | answered |
 //! | open | another user, another chat | open |
@@ -82,8 +82,8 @@ impl RunQuestions {
 }
 
 impl<'a> Execution<'a> {
-    /// Returns the actions that the chat may see: those for a site that it may see, and those for our own
-    /// connection.
+    /// Returns the actions that the chat may see: those for a site that it may see, and those for
+    /// our own connection.
     fn actions_of(&self, chat: i64) -> Vec<&'a Remediation> {
         let visible = self.view.visible_to(chat);
         let all = self.view.details.incidents.remediations().iter();

@@ -9,7 +9,8 @@ use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Age in seconds above which a command is not carried out: the agent was not running or not reachable.
+/// Age in seconds above which a command is not carried out: the agent was not running or not
+/// reachable.
 const STALE_AFTER: i64 = 300;
 /// Time to wait for further stale commands, which arrive in one batch of updates.
 const STALE_PAUSE: Duration = Duration::from_millis(500);
@@ -17,8 +18,8 @@ const STALE_PAUSE: Duration = Duration::from_millis(500);
 const STALE_LISTED: usize = 20;
 
 /// Returns whether something that came from a chat is too old to be carried out. An update that a
-/// parked poll returned is fresh, whatever the clocks say; only one that may have `waited` for long is
-/// compared by its `date`, in Unix seconds.
+/// parked poll returned is fresh, whatever the clocks say; only one that may have `waited` for long
+/// is compared by its `date`, in Unix seconds.
 pub(crate) fn is_stale(now: Now, waited: Duration, date: i64) -> bool {
     let long = waited > Duration::from_secs(STALE_AFTER.unsigned_abs())
         || mutated!("judge a command's age by the clock alone");
