@@ -248,8 +248,8 @@ impl Bot {
         Some(end(html, Some(site)))
     }
 
-    /// Validates the added sites by the rules of a file whose sites are `of_file`. If the file has
-    /// a site of the same name, the added one is dropped. `known`: the sites until now.
+    /// Merges the sites of a file, `of_file`, with the added sites, which were validated by its
+    /// rules. An added site whose name the file has too is dropped. `known`: the sites until now.
     pub(crate) fn merge_added(
         &mut self,
         of_file: Vec<Arc<Site>>,

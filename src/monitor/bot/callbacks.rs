@@ -97,7 +97,7 @@ impl Execution<'_> {
         done.to_owned()
     }
 
-    /// Checks, acknowledges or mutes the open incidents of an alert.
+    /// Checks, acknowledges, mutes or unmutes the open incidents of an alert.
     fn alert_button(&mut self, press: &Press, button: AlertButton, numbers: &[u32]) -> String {
         let View {
             sites,

@@ -36,7 +36,7 @@ impl CheckJobs {
         self.most = most.max(1);
     }
 
-    /// Requests a `/check` of these sites: a new job, or one more listener of a running one.
+    /// Requests a `/check` of these sites: a new job, or one more listener of a known one.
     pub fn request(
         &mut self,
         now: Now,

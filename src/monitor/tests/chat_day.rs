@@ -162,7 +162,7 @@ pub(crate) fn page() -> (String, Option<Arc<Picture>>) {
     morning(&mut day, &fine);
     afternoon(&mut day, &fine);
     evening(&mut day, &fine);
-    // After a power cut the end of the outage is unknown.
+    // A power cut: the snapshot is not the last one of an orderly stop.
     day.part(
         "The power comes back",
         "What was sent while sitemon was off is not carried out.",
