@@ -1,4 +1,4 @@
-//! What goes into the monitor and what comes out.
+//! The events that the monitor takes and the actions that it returns.
 
 use super::bot::added_record::AddedRecord;
 use super::expiry::Subject;
@@ -16,41 +16,41 @@ use super::uplink::ProbeResult;
 use super::uplink::route::Route;
 use std::sync::Arc;
 
-/// What happened.
+/// An input of the monitor.
 #[derive(Debug)]
 pub enum Event {
-    /// A check that was asked for has ended, one way or another.
+    /// A requested check has ended, with success or failure.
     Checked {
         site: String,
         outcome: Outcome,
     },
-    /// What [`Action::Inspect`] found.
+    /// The result of [`Action::Inspect`].
     Inspected {
         site: String,
         subject: Subject,
         result: Result<Inspection, Failure>,
     },
-    /// A job has reported; [`Action::AnswerReport`] follows. `id` is given by the agent and never used again.
+    /// A job has reported; [`Action::AnswerReport`] follows. The agent assigns `id` and never
+    /// reuses it.
     Reported {
         id: u64,
         report: Report,
     },
-    /// Something came from a chat.
+    /// A message, a press of a button or another update of a chat.
     Update(Update),
     /// Our own username, without `@`.
     Bot {
         username: String,
     },
-    /// An alert for every chat, as plain text. The sender has put it into the log, where it belongs
-    /// there.
+    /// A notice for every chat, as plain text. The sender logs it itself where that is wanted.
     Notice(String),
-    /// The configuration that was read again has mistakes. `what` may name sites, `safe` does not:
-    /// chats that may not see all sites are told that.
+    /// The configuration that was read again has mistakes. `what` may name sites. `safe` names none
+    /// and goes to chats that may not see all sites.
     Mistaken {
         what: String,
         safe: String,
     },
-    /// A sending has ended.
+    /// An [`Action::Send`] has ended.
     Delivered {
         id: u64,
         delivery: Delivery,
@@ -60,7 +60,7 @@ pub enum Event {
         id: u64,
         delivery: Delivery,
     },
-    /// An [`Action::Run`] has ended: what came of it, in words, on one line or several.
+    /// An [`Action::Run`] has ended. `result` describes its outcome, on one line or several.
     Ran {
         id: u64,
         result: String,
@@ -69,66 +69,67 @@ pub enum Event {
     Admitted {
         job: u64,
     },
-    /// The figures that [`Action::Measure`] asked for.
+    /// The figures that [`Action::Measure`] requested.
     Measured {
         requester: Requester,
         vitals: Box<Vitals>,
     },
-    /// The snapshot is on disk; that took so many blocks of flash (4 KB).
+    /// The snapshot is on disk. `blocks`: the number of flash blocks (4 KB each) that were written.
     Saved {
         blocks: u64,
     },
     SaveFailed {
         reason: String,
     },
-    /// What [`Action::Probe`] found.
+    /// The result of [`Action::Probe`].
     Probed(ProbeResult),
-    /// A request to Telegram has ended, and how: that the route works need not be said again and again.
+    /// A request to Telegram has ended. Repeated successes of a route need not be reported.
     RouteUsed {
         route: Route,
-        /// Why it got no answer of a Bot API, after the route's name and a colon.
+        /// Why no Bot API answered, after the route's name and a colon. `None`: one answered.
         failure: Option<String>,
     },
-    /// What came of [`Action::TryRoute`].
+    /// The result of [`Action::TryRoute`].
     RouteTried {
         route: Route,
         failure: Option<String>,
     },
-    /// The configuration was read again.
+    /// The configuration has been read again.
     Reloaded {
         sites: Vec<Arc<Site>>,
-        /// Those that were added in the chat, by the rules of the new file.
+        /// The sites added in chats, by the rules of the new file.
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
     },
-    /// What [`Action::Examine`] found; what is wrong is a sentence without a full stop.
+    /// The result of [`Action::Examine`]. The error is a sentence without a full stop.
     Examined {
         id: u64,
         result: Result<Box<Site>, String>,
     },
-    /// The check that [`Action::Try`] asked for has ended.
+    /// The check that [`Action::Try`] requested has ended.
     Tried {
         id: u64,
         outcome: Outcome,
     },
-    /// The wall clock is right: the kernel calls it synchronised, or a verified server agrees.
+    /// The wall clock is right: the kernel reports it as synchronised, or a verified server agrees.
     ClockConfirmed,
-    /// Nothing but time has passed.
+    /// Only time has passed.
     Due,
 }
 
-/// What the agent is to do.
+/// A task for the agent.
 #[derive(Debug)]
 pub enum Action {
     /// Check the site and report [`Event::Checked`].
     Check {
         site: Arc<Site>,
-        /// Not on a connection that is open already.
+        /// Use a new connection instead of one that is already open.
         fresh: bool,
-        /// The last check ran into its timeout: it shares half of the permits with its like.
+        /// The last check ended with a timeout. All such checks together may hold half of the
+        /// permits.
         hanging: bool,
     },
-    /// Make a site of what a user asked to add, by the rules of the file, and report
+    /// Make a site from what a user wants to add, by the rules of the file, and report
     /// [`Event::Examined`].
     Examine {
         id: u64,
@@ -140,49 +141,50 @@ pub enum Action {
         id: u64,
         site: Arc<Site>,
     },
-    /// Look at what runs out and report [`Event::Inspected`].
+    /// Read when the certificate or registration ends and report [`Event::Inspected`].
     Inspect {
         site: Arc<Site>,
         subject: Subject,
     },
-    /// Send it and report [`Event::Delivered`].
+    /// Send a message and report [`Event::Delivered`].
     Send(Outgoing),
-    /// Send it by a channel and report [`Event::DeliveredByChannel`].
+    /// Send a message by a channel and report [`Event::DeliveredByChannel`].
     SendByChannel(ChannelSend),
-    /// Carry out what the `[[action]]` of this name says, and report [`Event::Ran`].
+    /// Run the `[[action]]` of this name and report [`Event::Ran`].
     Run {
         id: u64,
         request: RunRequest,
     },
-    /// Answer the press of a button. It is not reported on.
+    /// Answer the press of a button. No event follows.
     AnswerPress(CallbackAnswer),
-    /// Answer a report. That it is saved is said only when it is on disk.
+    /// Answer a report. `Saved` is answered only after the report is on disk.
     AnswerReport {
         id: u64,
         answer: ReportAnswer,
     },
     /// Write `Monitor::snapshot` and report [`Event::Saved`] or [`Event::SaveFailed`].
     Save,
-    /// Write `Monitor::history_records` and say so to `Monitor::history_saved`. Once an hour.
+    /// Write `Monitor::history_records`, then call `Monitor::history_saved`. Once an hour.
     SaveHistory,
     /// Get a permit for a `/check` command and report [`Event::Admitted`].
     Admit {
         job: u64,
     },
-    /// The permit of a `/check` command is not needed any more.
+    /// Return the permit of a `/check` command, or give up the request for one.
     Dismiss {
         job: u64,
     },
-    /// Look at our own line and report [`Event::Probed`]. One at a time.
+    /// Probe the uplink and report [`Event::Probed`]. At most one probe runs at a time.
     Probe {
-        /// The way to Telegram too: does its name resolve, is its certificate its own?
+        /// Probe the way to Telegram too: its name must resolve and its certificate must be
+        /// genuine.
         deep: bool,
     },
-    /// Ask Telegram by this route from now on, and at once.
+    /// Use this route to Telegram from now on, and poll at once.
     UseRoute(Route),
     /// Call `getMe` by this route and report [`Event::RouteTried`].
     TryRoute(Route),
-    /// Tell the `heartbeat` address that all is well.
+    /// Request the `heartbeat` address: all is well.
     Heartbeat,
     /// Report [`Event::Measured`].
     Measure {
@@ -191,7 +193,7 @@ pub enum Action {
     Log(Level, String),
 }
 
-/// What is to be done, in the order it came up.
+/// The actions, in the order in which they were requested.
 #[derive(Debug, Default)]
 pub struct Actions(Vec<Action>);
 
@@ -216,23 +218,23 @@ pub enum Level {
     Debug,
 }
 
-/// What the configuration says besides the sites.
+/// The configuration besides the sites.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     pub access: Access,
-    /// `/check` commands that may run at once.
+    /// Maximum number of `/check` commands that run at once.
     pub max_jobs: usize,
-    /// Checks that can be under way at once.
+    /// Maximum number of checks under way at once.
     pub permits: usize,
-    /// There are `uplink` probes to ask.
+    /// Whether the configuration has `uplink` probes.
     pub uplink: bool,
-    /// Ways to Telegram, in the order in which they are tried; none: direct.
+    /// Routes to Telegram, in the order in which they are tried; empty: direct only.
     pub routes: Vec<Route>,
-    /// Alerts of these local hours have no sound.
+    /// Local hours in which alerts are sent without a sound.
     pub quiet: Option<Hours>,
     /// When the daily summary is due, in minutes since local midnight.
     pub digest: Option<u16>,
-    /// There is a `heartbeat` address.
+    /// Whether a `heartbeat` address is configured.
     pub heartbeat: bool,
     /// The `[[notify]]` tables.
     pub channels: Vec<Channel>,

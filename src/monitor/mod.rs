@@ -1,10 +1,11 @@
-//! The pure core: state, an event and the time go in, actions come out.
+//! The pure core: takes state, an event and the time, and returns actions.
 //!
-//! No sockets, no files, no clock, no logging, and nothing from the rest of the crate: so a year
-//! passes in seconds in a test. [`Monitor`] owns the components and takes events; [`routing`] hands
-//! what one component returns to the next. The rules are in the components: [`schedule`] (when),
-//! [`judge`] and [`uplink`] (what it means), [`incident`] and [`alert`] (which chats are notified of what),
-//! [`outbox`] (until it has arrived), [`bot`] and [`render`] (what users ask).
+//! It has no sockets, files, clock or log and uses nothing from the rest of the crate, so a test
+//! simulates a year in seconds. [`Monitor`] owns the components and takes events; [`routing`]
+//! passes what one component returns to the next. The rules are in the components: [`schedule`]
+//! (when to check), [`judge`] and [`uplink`] (what an outcome means), [`incident`] and [`alert`]
+//! (which chats are notified of what), [`outbox`] (delivery), [`bot`] and [`render`] (commands and
+//! replies).
 
 pub mod alert;
 pub mod bot;
@@ -56,7 +57,8 @@ use self::uplink::Uplink;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The state of everything that is watched. One owner feeds it events and carries out its actions.
+/// The state of all sites and of the agent. Its one owner feeds it events and carries out its
+/// actions.
 #[derive(Debug)]
 pub struct Monitor {
     sites: Sites,
@@ -74,7 +76,7 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// `seed` makes all jitter, so that a run can be replayed.
+    /// Creates a monitor. `seed` determines all jitter, so that a run can be replayed.
     pub fn new(
         sites: impl IntoIterator<Item = impl Into<Arc<Site>>>,
         settings: Settings,
@@ -103,7 +105,7 @@ impl Monitor {
         monitor
     }
 
-    /// Takes one event and gives back everything that is to be done now.
+    /// Handles one event and returns the actions that it and the passed time cause.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
         let stood_still = self.clock.stood_still(now);
         if stood_still {
@@ -178,7 +180,7 @@ impl Monitor {
             Event::Tried { id, outcome } => self.tried(now, id, &outcome),
             Event::Due | Event::ClockConfirmed => {}
         }
-        // What time alone brings about, and what has become possible by the event.
+        // Does what is due by now, including what the event has made possible.
         let moment = now.moment();
         for timer in Timer::ALL {
             self.on_timeout(timer, &now, moment);
@@ -189,7 +191,7 @@ impl Monitor {
         self.actions.take()
     }
 
-    /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
+    /// Returns when to call [`Monitor::handle`] with [`Event::Due`] if no other event comes first.
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
         self.sites.recount();
         let moment = now.moment();
@@ -199,7 +201,7 @@ impl Monitor {
         wakeup
     }
 
-    /// When [`Monitor::on_timeout`] has something to do for this timer.
+    /// Returns when [`Monitor::on_timeout`] has work for this timer.
     fn next_timeout(&self, timer: Timer, now: &Now, moment: Moment) -> Option<Moment> {
         let clock_set = self.clock.is_set();
         let dated = |at: Option<Moment>| at.filter(|_| clock_set);
@@ -222,7 +224,7 @@ impl Monitor {
             Timer::Route => self.uplink.next_route(moment),
             Timer::Flapping => flapping::next_timeout(&self.sites, clock_set),
             Timer::Reminder => (self.alerts).next_reminder(&self.sites, &self.incidents, moment),
-            // While there is no connection at all nothing can be known of the other faults.
+            // Without a connection nothing can be learned about the other faults.
             Timer::Fault if self.uplink.has_fault(UplinkFault::NoConnection) => None,
             Timer::Fault => self.alerts.next_fault(),
             Timer::UncleanStop => dated(self.incidents.next_timeout()),
@@ -346,17 +348,17 @@ impl Monitor {
         }
     }
 
-    /// No check is started any more; what is under way may still report.
+    /// Stops starting checks. Checks under way still report.
     pub fn stop(&mut self) {
         self.schedule.stop();
     }
 
-    /// Checks that were started are ending: the scheduler makes progress.
+    /// Whether the scheduler makes progress: the checks that it started end.
     pub fn healthy(&self, now: Now) -> bool {
         self.schedule.healthy(now.moment(), &self.sites)
     }
 
-    /// The figures of `/metrics`; `process`: those that only the edge knows.
+    /// Returns the figures of `/metrics`. `process`: the figures that only the shell knows.
     pub fn metrics(&self, process: ProcessFigures) -> Metrics {
         let open: HashSet<&str> = self.incidents.iter_open().map(|i| i.site()).collect();
         let site = |watched: &SiteState| {
@@ -382,22 +384,22 @@ impl Monitor {
         }
     }
 
-    /// Messages that are being sent.
+    /// Returns the number of messages that are being sent.
     pub fn messages_under_way(&self) -> usize {
         self.outbox.under_way()
     }
 
-    /// Where `getUpdates` goes on.
+    /// Returns the number of the last update, from which `getUpdates` continues.
     pub fn last_update(&self) -> Option<i64> {
         self.bot.last_update()
     }
 
-    /// The wall clock is not to be believed: see [`time::wall_clock`].
+    /// Whether the wall clock is not trusted: see [`time::wall_clock`].
     pub fn doubts_clock(&self) -> bool {
         !self.clock.is_set()
     }
 
-    /// The first hour that is still to be written.
+    /// Returns the first hour that is not written yet.
     pub fn unwritten_hour(&self) -> Option<i64> {
         self.history.unwritten_hour()
     }
@@ -407,23 +409,23 @@ impl Monitor {
         self.history.records(&self.sites, extent, last)
     }
 
-    /// The hours of these records are on disk.
+    /// Records that the hours of these records are on disk.
     pub fn history_saved(&mut self, records: &[Record]) {
         self.history.on_saved(records);
     }
 
-    /// What is written must not stay, as the clock was set back for good.
+    /// Whether the written history must be replaced because the clock was set back permanently.
     pub fn history_afresh(&self) -> bool {
         self.history.afresh()
     }
 
-    /// Takes back what an earlier run wrote. To be called after [`Monitor::restore`]: see
+    /// Restores a record of an earlier run. Called after [`Monitor::restore`]: see
     /// [`Recorder::restore`].
     pub fn restore_history(&mut self, record: &Record) {
         self.history.restore(record, &self.sites);
     }
 
-    /// The sites that the history is of.
+    /// Returns the names of the sites that the history covers.
     pub fn site_names(&self) -> impl Iterator<Item = &str> {
         self.sites.iter().map(SiteState::name)
     }
@@ -470,7 +472,7 @@ impl Monitor {
         }
     }
 
-    /// Everything that must survive a restart.
+    /// Returns all state that must survive a restart.
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let lasting = Lasting {
             sites: &self.sites,
@@ -484,7 +486,8 @@ impl Monitor {
         lasting.snapshot(self.clock.estimate(now))
     }
 
-    /// The last snapshot of an orderly end: the next start was no accident.
+    /// Returns the last snapshot of an orderly stop, which tells the next start that this was no
+    /// crash.
     pub fn last_snapshot(&self, now: Now) -> Snapshot {
         Snapshot {
             clean: true,
@@ -492,8 +495,8 @@ impl Monitor {
         }
     }
 
-    /// Goes on where an earlier run stopped. To be called once, before the first event. Sites that
-    /// are no longer configured are forgotten; alerts about them are still delivered.
+    /// Continues where an earlier run stopped. Called once, before the first event. The state of
+    /// sites that are no longer configured is dropped; alerts about them are still delivered.
     pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
         self.clock.restore(now, snapshot.written);
         let now = self.read_clock(now);
@@ -542,23 +545,23 @@ impl Monitor {
             self.notifier(now).report_result(&run, result);
         }
         if !snapshot.clean || mutated!("every start was an accident") {
-            // A job is not checked again: what it said last holds.
+            // A job cannot be checked again after the start: its last report stays valid.
             let asked = self.sites.iter().filter(|w| w.job().is_none());
             let down = asked.filter(|w| w.is_down() && !w.is_paused());
             let down = down.map(|w| w.name().to_owned()).collect();
             self.incidents
                 .on_unclean_stop(snapshot.written, moment, down);
         }
-        // That this run has begun must be on disk, or a power cut would not show at the next start.
+        // The start of this run must be on disk, or the next start would not detect a power cut.
         self.save_schedule.immediately();
     }
 
-    /// The sites that were added, as they were asked for.
+    /// Returns the sites added in chats, as they were requested.
     pub fn added(&self) -> &[AddedRecord] {
         self.bot.added()
     }
 
-    /// Takes over the sites that an earlier run was given in the chat. To be called once, before
+    /// Takes over the sites that were added in chats during an earlier run. Called once, before
     /// [`Monitor::restore`].
     pub fn adopt(&mut self, added: Vec<(AddedRecord, Result<Site, String>)>, now: Now) {
         if added.is_empty() {
@@ -601,7 +604,7 @@ impl Monitor {
         self.sites_changed(now);
     }
 
-    /// Takes the sites of a file, and those that were added behind them.
+    /// Takes the sites of a file, followed by the added ones.
     fn take_configuration(
         &mut self,
         now: Now,
@@ -634,7 +637,7 @@ impl Monitor {
         }
     }
 
-    /// Puts everything in order after sites have come or gone.
+    /// Updates the other components after sites were added or removed.
     fn sites_changed(&mut self, now: Now) {
         self.reconcile(now);
         self.refresh_reach(now.moment());
@@ -648,8 +651,8 @@ impl Monitor {
         self.actions.log(Level::Info, format!("watching {sites}"));
     }
 
-    /// Incidents and states must agree: an open incident of a site that is gone or paused ends, and a
-    /// site that is down has one.
+    /// Makes incidents and states agree: closes the open incident of a site that is removed, paused
+    /// or not down, and resets a site that is down without an open incident.
     fn reconcile(&mut self, now: Now) {
         let goes_on = |w: &SiteState| w.is_down() && !w.is_paused();
         let open = self.incidents.iter_open();
@@ -666,7 +669,7 @@ impl Monitor {
         }
     }
 
-    /// What waits for chats that are not, or no longer, to have it.
+    /// Drops queued alerts of chats that may not, or may no longer, see their sites.
     pub(crate) fn drop_hidden(&mut self) {
         let (chats, sites) = (self.bot.chats(), &self.sites);
         let dropped = self.outbox.keep_chats(&|site, chat| {

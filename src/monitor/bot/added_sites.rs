@@ -1,9 +1,9 @@
-//! `/add` and `/remove`: sites that live in the state and not in the file, which is never
+//! `/add` and `/remove`: sites that are kept in the state and not in the file, which is never
 //! rewritten.
 //!
-//! What is asked for is examined by the rules of the file, checked once, and then taken. One that
-//! fails is taken when the same is asked for again: a typing mistake watches nothing, and a site
-//! that is down is watched all the same when the user insists.
+//! A requested site is validated by the rules of the file, checked once, and then added. If that
+//! check fails, a second request for the same site adds it: a typing mistake adds nothing, and a
+//! user can still add a site that is down.
 
 use crate::monitor::bot::Bot;
 use crate::monitor::bot::added_record::AddedRecord;
@@ -19,64 +19,65 @@ use crate::monitor::{Action, Actions};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Sites that may be added, besides those of the file.
+/// Maximum number of added sites, besides those of the file.
 pub const MOST_ADDED: usize = 100;
-/// Of those that are being checked before they are taken.
+/// Maximum number of sites that are being validated or checked before they are added.
 const MOST_TRIALS: usize = 5;
-/// The same asked for again within this is meant.
+/// A second request for a site that failed adds it within this time.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(600);
 
-/// What is known of added sites, and of those that may become some.
+/// The added sites, and those that were requested.
 #[derive(Debug, Default)]
 pub struct AddedSites {
     records: Vec<AddedRecord>,
     trials: Vec<Trial>,
     next: u64,
-    /// What failed, and when: asked for again it is taken.
+    /// Sites whose first check failed, and when; a second request adds them.
     failed: Vec<(AddedRecord, Moment)>,
 }
 
-/// A site whose first check is awaited.
+/// A requested site whose validation or first check is under way.
 #[derive(Debug)]
 struct Trial {
     id: u64,
     requester: Requester,
     url: String,
     name: Option<String>,
-    /// Once it has been examined.
+    /// The site; `None` until it is validated.
     site: Option<Arc<Site>>,
-    /// It has been said that it is being checked.
+    /// Whether the chat was notified that the site is being checked.
     announced: bool,
-    /// The file was read again since it was examined.
+    /// Whether the file was read again since the validation.
     outdated: bool,
 }
 
-/// What the end of a first check means.
+/// The result of a first check.
 #[derive(Debug)]
 pub(crate) struct TrialEnd {
     pub requester: Requester,
     /// The reply, in HTML.
     pub html: String,
-    /// The site, if it is watched from now on.
+    /// The site, if it is added.
     pub site: Option<Arc<Site>>,
 }
 
-/// What a configuration that was read means for added sites.
+/// The result of merging a configuration with the added sites.
 #[derive(Debug)]
 pub(crate) struct Merged {
-    /// The sites of the file, and those that were added behind them.
+    /// The sites of the file, followed by the added ones.
     pub sites: Vec<Arc<Site>>,
-    /// Notices of added sites, each with its chats.
+    /// Notices about added sites, each with the chats that get it.
     pub notices: Vec<(Vec<i64>, String)>,
 }
 
 impl AddedSites {
-    /// The sites that were added, as they were asked for.
+    /// Returns the added sites, as they were requested.
     pub fn records(&self) -> &[AddedRecord] {
         &self.records
     }
 
-    /// Has a site examined that a user asked to add; the refusal if that is not possible.
+    /// Starts the validation of a site that a user wants to add. Returns the refusal if it is not
+    /// possible.
     pub(crate) fn request(
         &mut self,
         requester: &Requester,
@@ -87,7 +88,7 @@ impl AddedSites {
         if self.trials.len() >= MOST_TRIALS {
             return Some("Not added: wait until those before it have been checked.".to_owned());
         }
-        // Those that are still being checked will all be taken if they are well.
+        // Sites that are being checked are counted, as all of them may be added.
         if self.records.len() + self.trials.len() >= MOST_ADDED {
             return Some(format!(
                 "Not added: there are {MOST_ADDED} added sites already. Put some into sitemon.conf."
@@ -114,22 +115,23 @@ impl AddedSites {
         kept || sites.contains(name) || tried.any(|s| s.name == name)
     }
 
-    /// Takes out a site that was added; `false`: there is none of this name.
+    /// Removes an added site; `false`: there is no added site of this name.
     pub(crate) fn remove(&mut self, name: &str) -> bool {
         let before = self.records.len();
         self.records.retain(|r| r.name != name);
         self.records.len() < before
     }
 
-    /// It was added, and the chat may see it. One that cannot be watched any more is no site, and any
-    /// chat may remove it.
+    /// Returns whether a site was added and the chat may see it. Any chat may remove one that
+    /// cannot be watched any more, as it is not in `sites`.
     pub(crate) fn contains(&self, chat: i64, name: &str, sites: &Sites) -> bool {
         !sites.hidden(chat, name) && self.records.iter().any(|r| r.name == name)
     }
 }
 
 impl Bot {
-    /// The rules of the file have been applied to what was asked for: the reply, if there is one.
+    /// Takes the result of the validation by the rules of the file. Returns the reply, if there is
+    /// one.
     pub(crate) fn examined(
         &mut self,
         id: u64,
@@ -173,7 +175,7 @@ impl Bot {
         (!announced).then(|| (trial.requester.clone(), text))
     }
 
-    /// A first check has ended.
+    /// Takes the result of a first check.
     pub(crate) fn tried(
         &mut self,
         now: Moment,
@@ -185,7 +187,7 @@ impl Bot {
         let place = self.added.trials.iter().position(|t| t.id == id)?;
         let trial = &mut self.added.trials[place];
         if std::mem::take(&mut trial.outdated) {
-            // By rules that hold no more.
+            // It was validated by rules that are no longer valid.
             trial.site = None;
             actions.push(trial.examine());
             return None;
@@ -193,7 +195,7 @@ impl Bot {
         let trial = self.added.trials.remove(place);
         let site = trial.site?;
         let name = bold(&site.name);
-        // A check that came back late must not speak for a message of ours that has been edited.
+        // The result is a new message: the one to be replaced may have been edited meanwhile.
         let requester = Requester {
             instead: None,
             ..trial.requester
@@ -246,8 +248,8 @@ impl Bot {
         Some(end(html, Some(site)))
     }
 
-    /// Takes the added sites by the rules of a file that has the sites `of_file`. A name that the
-    /// file has too is the file's. `known`: the sites until now.
+    /// Merges the sites of a file, `of_file`, with the added sites, which were validated by its
+    /// rules. An added site whose name the file has too is dropped. `known`: the sites until now.
     pub(crate) fn merge_added(
         &mut self,
         of_file: Vec<Arc<Site>>,
@@ -263,7 +265,7 @@ impl Bot {
         for (record, result) in added {
             let name = &record.name;
             let in_file = of_file.iter().find(|s| s.name == *name);
-            // As far as it is known which chats may know of it.
+            // The chats that may see it, as far as its configuration is known.
             let chats = match in_file.or(known.named(name).map(|w| w.config())) {
                 Some(site) => self.access.chats_of(site),
                 None => self.access.chats.clone(),

@@ -1,4 +1,4 @@
-//! Pressed buttons: what each does, and what the user who pressed it sees for a moment.
+//! Handles pressed buttons. The returned texts are shown to the user for a moment.
 
 use crate::monitor::Action;
 use crate::monitor::bot::command::{self, Command};
@@ -16,11 +16,11 @@ use crate::monitor::time::text::lasting;
 pub(super) const GONE: &str = "That is too old: I no longer watch that site.";
 
 impl Execution<'_> {
-    /// Chats and users that may not command get nothing, not even the answer that would let their
-    /// button rest.
+    /// Handles a press. Presses of chats and users that may not command get no
+    /// `answerCallbackQuery`.
     pub(super) fn pressed(&mut self, press: Press) {
         let now = self.view.now;
-        // A press has no date of its own: it is no older than its message.
+        // A press has no date of its own, so its message's date is used, which is earlier.
         let text = if is_stale(now, press.waited, press.date) {
             "That is too old: pressed while I was away. Press it again.".to_owned()
         } else {
@@ -52,7 +52,7 @@ impl Execution<'_> {
         }
     }
 
-    /// Executes a line; its answer takes the place of the message `instead`.
+    /// Executes a line; its reply replaces the message `instead`.
     fn line(&mut self, press: &Press, line: &str, instead: Option<i64>) -> String {
         let visible = self.view.visible_to(press.chat);
         let key = line.split(' ').nth(1);
@@ -67,7 +67,7 @@ impl Execution<'_> {
         String::new()
     }
 
-    /// Executes a line about a site, and shows that site anew in the place of the message.
+    /// Executes a line about a site, and replaces the message by the site in its new state.
     fn refresh(&mut self, press: &Press, line: &str) -> String {
         let visible = self.view.visible_to(press.chat);
         let key = line.split(' ').nth(1);
@@ -97,7 +97,7 @@ impl Execution<'_> {
         done.to_owned()
     }
 
-    /// Does something about the incidents of an alert that go on.
+    /// Checks, acknowledges, mutes or unmutes the open incidents of an alert.
     fn alert_button(&mut self, press: &Press, button: AlertButton, numbers: &[u32]) -> String {
         let View {
             sites,
@@ -117,15 +117,15 @@ impl Execution<'_> {
         let open: Vec<u32> = open.map(|i| i.number()).collect();
         let Some(&first) = open.first() else {
             let over = match numbers.first() {
-                // Of `sitemon init`.
+                // The test alert of `sitemon init`.
                 Some(0) => "That was a test: nothing is down.".to_owned(),
                 Some(number) => format!("That is too old: #{number} is over."),
-                // The message told of it before the file took it from this chat.
+                // The file has since hidden the site from this chat.
                 None => GONE.to_owned(),
             };
             return self.take_buttons(press, over);
         };
-        // `None`: it is acknowledged.
+        // `None`: acknowledge.
         let (done, mute) = match button {
             AlertButton::Check => {
                 let requester = press.requester(now.uptime, None);
@@ -167,8 +167,8 @@ impl Execution<'_> {
         done
     }
 
-    /// The buttons of a message that make no sense any more go, its text stays, and what an alert is
-    /// about and goes on keeps its buttons. Gives `text` back.
+    /// Removes the outdated buttons of a message. Its text stays, and so do the buttons for
+    /// incidents that are still open. Returns `text`.
     pub(super) fn take_buttons(&mut self, press: &Press, text: String) -> String {
         let now = self.view.now.moment();
         let (incidents, sites) = (self.view.details.incidents, self.view.sites);
@@ -193,7 +193,7 @@ impl Execution<'_> {
     }
 }
 
-/// ` by Ann` for plain text.
+/// Returns ` by Ann` as plain text.
 fn plainly_by(name: &str) -> String {
     if name.is_empty() {
         return String::new();

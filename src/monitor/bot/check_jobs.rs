@@ -1,5 +1,5 @@
-//! `/check` commands: at most `commands` at once, the others wait and get their
-//! place; the same asked twice is one.
+//! Single `/check` commands: at most `commands` run at once, the others wait in a queue and show
+//! their position; a second `/check` of the same sites joins the first.
 
 use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, units};
 use crate::monitor::site::outcome::Outcome;
@@ -9,67 +9,67 @@ use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Waiting `/check` commands at most.
+/// Maximum number of waiting `/check` commands.
 pub const MAX_WAITING: usize = 20;
-/// Lines of a result: one screen.
+/// Maximum number of lines in a result: one screen.
 const MAX_LINES: usize = 40;
-/// Failures that are named while others are still checked.
+/// Maximum number of failures that the progress text names.
 const MAX_SO_FAR: usize = 5;
-/// UTF-16 units of a message that are kept for its last lines.
+/// UTF-16 code units of a message that are reserved for its last lines.
 const LAST_LINES_UNITS: usize = 200;
-/// Characters of a cause.
+/// Maximum number of characters of a cause.
 const MAX_CAUSE: usize = 150;
-/// Blocks of the bar.
+/// Number of blocks of the progress bar.
 const BAR: usize = 10;
 
-/// One `/check` under way or in the queue.
+/// A `/check` that runs or waits.
 #[derive(Debug)]
 pub struct Job {
     pub id: u64,
-    /// Names, in the order of the file.
+    /// Names of sites, in the order of the file.
     pub targets: Vec<String>,
     pub remaining: BTreeSet<String>,
     pub results: Vec<(String, JobResult)>,
     pub listeners: Vec<WaitingChat>,
-    /// When it got its permit.
+    /// When it got its permit; `None` while it waits.
     pub started: Option<Moment>,
 }
 
-/// What came of one target.
+/// The result of one target.
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobResult {
     Good(Option<Duration>),
-    /// It answered, but too slowly, or its certificate or domain ends soon: why.
+    /// It answered too slowly, or its certificate or domain ends soon: the cause.
     Degraded(String),
     Bad(String),
     Paused,
 }
 
-/// A chat that waits for the result.
+/// A chat that waits for the result, and the message that shows it.
 #[derive(Clone, Debug)]
 pub struct WaitingChat {
     pub chat: i64,
     /// As in a [`crate::monitor::outbox::message::Message`].
     pub topic: Option<i64>,
     pub message: JobMessage,
-    /// The text it shows now, without `asked_by`.
+    /// The text that the message shows now, without `asked_by`.
     pub text: String,
-    /// A line that names the user who pressed the button.
+    /// A line that names the user who pressed the button, or empty.
     pub asked_by: String,
 }
 
-/// Where a job's message stands.
+/// The message that shows a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobMessage {
-    /// Sent, its id not known yet.
+    /// Sent; its id is not known yet.
     Away,
     Message(i64),
-    /// It never arrived, or the chat cannot edit (the terminal): the result is a new message.
+    /// Not delivered, or not editable (terminal): the result is sent as a new message.
     Nowhere,
 }
 
 impl WaitingChat {
-    /// `text`, and the user who pressed the button.
+    /// Returns `text` with the line that names the user who pressed the button.
     pub fn worded(&self, text: &str) -> String {
         format!("{text}{}", self.asked_by)
     }
@@ -97,7 +97,7 @@ impl Job {
         self.started.is_some() && self.remaining.is_empty()
     }
 
-    /// `place` 1 is the next to start.
+    /// Returns the text of a waiting job. `place`: position in the queue, from 1.
     pub fn waiting_text(&self, place: usize) -> String {
         format!("{} in the queue: {}", ordinal(place), self.subject())
     }
@@ -125,7 +125,7 @@ impl Job {
         text
     }
 
-    /// The whole result, failures first, cut to one screen.
+    /// Returns the whole result, failures first, truncated to one screen.
     pub fn result_text(&self, now: Now) -> String {
         if let [(name, verdict)] = self.results.as_slice() {
             return line(name, verdict);
@@ -194,7 +194,7 @@ impl JobResult {
         }
     }
 
-    /// The order in a result.
+    /// Returns the sort key of a result: failures first.
     fn rank(&self) -> u8 {
         match self {
             JobResult::Bad(_) => 0,

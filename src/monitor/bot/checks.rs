@@ -1,4 +1,4 @@
-//! The queue of `/check` commands: admission, progress, result.
+//! The queue of `/check` commands: admission, progress and result.
 
 use crate::monitor::bot::check_jobs::{Job, JobMessage, JobResult, MAX_WAITING, WaitingChat};
 use crate::monitor::bot::{Bot, ReplyContent};
@@ -10,19 +10,19 @@ use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Actions};
 use std::collections::VecDeque;
 
-/// All `/check` commands that wait or are under way.
+/// All `/check` commands that wait or run.
 #[derive(Debug)]
 pub(crate) struct CheckJobs {
     jobs: VecDeque<Job>,
     next_id: u64,
-    /// Done, but the message to put the result into has no id yet.
+    /// Finished jobs and their results. The message to be edited has no known id yet.
     finished: VecDeque<(Job, String)>,
-    /// That many run at once; at least 1.
+    /// Maximum number of jobs that run at once; at least 1.
     most: usize,
 }
 
 impl CheckJobs {
-    /// `most`: `/check` commands that may run at once.
+    /// `most`: maximum number of `/check` commands that run at once.
     pub fn new(most: usize) -> CheckJobs {
         CheckJobs {
             jobs: VecDeque::new(),
@@ -36,7 +36,7 @@ impl CheckJobs {
         self.most = most.max(1);
     }
 
-    /// A `/check` of these sites: a new job, or one more listener of one that is under way.
+    /// Requests a `/check` of these sites: a new job, or one more listener of a known one.
     pub fn request(
         &mut self,
         now: Now,
@@ -70,7 +70,7 @@ impl CheckJobs {
         None
     }
 
-    /// Shows progress, as often as the chat's limits allow.
+    /// Shows progress as often as the chat's rate limits allow.
     pub fn on_timeout(&mut self, now: Moment, outbox: &mut Outbox) {
         for place in 0..self.jobs.len() {
             let text = self.text_of(&self.jobs[place]);
@@ -78,7 +78,7 @@ impl CheckJobs {
             for listener in &mut job.listeners {
                 let edit = match listener.message {
                     JobMessage::Message(message_id) => Some(message_id),
-                    // The terminal writes over its last line.
+                    // The terminal overwrites its last line.
                     JobMessage::Nowhere if listener.chat == CONSOLE => None,
                     JobMessage::Nowhere | JobMessage::Away => continue,
                 };
@@ -98,7 +98,7 @@ impl CheckJobs {
         }
     }
 
-    /// When [`CheckJobs::on_timeout`] has something to show.
+    /// Returns when [`CheckJobs::on_timeout`] has progress to show.
     pub fn next_timeout(&self, now: Moment, outbox: &Outbox) -> Option<Moment> {
         let outdated = self.jobs.iter().flat_map(|job| {
             let text = self.text_of(job);
@@ -111,7 +111,7 @@ impl CheckJobs {
             .min()
     }
 
-    /// A group has a new id. Messages in the old chat have other ids in the new one.
+    /// Follows a group to its new id. The message ids of the old chat are not valid in the new one.
     pub fn rename_chat(&mut self, from: i64, to: i64) {
         let finished = self.finished.iter_mut().map(|(job, _)| job);
         let jobs = self.jobs.iter_mut().chain(finished);
@@ -129,9 +129,9 @@ impl CheckJobs {
         self.text_at(job, before)
     }
 
-    /// `before`: jobs that came before it.
+    /// `before`: number of jobs ahead of it in the queue.
     fn text_at(&self, job: &Job, before: usize) -> String {
-        // Those with a permit, or about to get one, are not in the queue.
+        // The first `most` jobs have a permit or are about to get one, so they are not queued.
         match (before + 1).checked_sub(self.most) {
             Some(place) if place > 0 && job.started.is_none() => job.waiting_text(place),
             _ => job.progress_text(),
@@ -140,7 +140,7 @@ impl CheckJobs {
 }
 
 impl Bot {
-    /// A `/check` has its permit: the sites to be checked for it.
+    /// Marks a `/check` as started, as it has its permit. Returns the sites to check for it.
     pub(crate) fn admitted(&mut self, now: Moment, id: u64, actions: &mut Actions) -> Vec<String> {
         let Some(job) = self.jobs.jobs.iter_mut().find(|j| j.id == id) else {
             actions.push(Action::Dismiss { job: id });
@@ -150,7 +150,7 @@ impl Bot {
         job.targets.clone()
     }
 
-    /// A check has ended: every `/check` that waits for it takes the result.
+    /// Passes the result of a check to every `/check` that waits for it.
     pub(crate) fn on_result(
         &mut self,
         now: Now,
@@ -165,14 +165,14 @@ impl Bot {
         self.finish_jobs(now, outbox, actions);
     }
 
-    /// No `/check` waits for sites that are gone.
+    /// Removes sites that are no longer configured from the pending part of each `/check`.
     pub(crate) fn keep_sites(&mut self, sites: &Sites) {
         for job in &mut self.jobs.jobs {
             job.remaining.retain(|name| sites.contains(name));
         }
     }
 
-    /// Shows the results of each `/check` that is done.
+    /// Shows the results of each finished `/check`.
     pub(crate) fn finish_jobs(&mut self, now: Now, outbox: &mut Outbox, actions: &mut Actions) {
         while let Some(place) = self.jobs.jobs.iter().position(Job::done) {
             let Some(job) = self.jobs.jobs.remove(place) else {
@@ -183,7 +183,7 @@ impl Bot {
             for listener in &job.listeners {
                 listener.show(now.moment(), &text, job.id, outbox);
             }
-            // A message whose id is not known yet is edited when it is: keep the job until then.
+            // A message without a known id is edited once the id arrives: keep the job until then.
             if job.listeners.iter().any(WaitingChat::message_awaited) {
                 self.jobs.finished.push_back((job, text));
                 if self.jobs.finished.len() > MAX_WAITING {
@@ -193,8 +193,9 @@ impl Bot {
         }
     }
 
-    /// The id of the message that shows a job has become known, or never will. `edited`: it was to
-    /// take the place of this one; if that was deleted, it is a new one.
+    /// Takes the id of the message that shows a job; `None`: it was not sent. `edited`: the id of
+    /// the message that was to be edited. If that was deleted, `message_id` is that of its
+    /// replacement.
     pub(crate) fn on_job_message(
         &mut self,
         now: Moment,
@@ -212,7 +213,7 @@ impl Bot {
         };
         let job = self.jobs.jobs.iter_mut().find(|j| j.id == id);
         if let Some(edited) = edited {
-            // It stands elsewhere by now, or nowhere that is known.
+            // The message was replaced. Without a new id the old one is kept.
             let listeners = job.into_iter().flat_map(|job| &mut job.listeners);
             let before = JobMessage::Message(edited);
             let of_it = listeners.filter(|l| l.chat == chat && l.message == before);
@@ -244,7 +245,7 @@ impl Bot {
 }
 
 impl Job {
-    /// One more chat waits for the result and gets `text` now.
+    /// Adds a chat that waits for the result, and sends `text` to it now.
     fn listen(&mut self, now: Moment, requester: &Requester, text: String, outbox: &mut Outbox) {
         let listener = WaitingChat {
             chat: requester.chat,
@@ -276,7 +277,7 @@ impl WaitingChat {
         self.message == JobMessage::Away
     }
 
-    /// Shows a result where the job's message stands.
+    /// Shows a result in the job's message.
     fn show(&self, now: Moment, html: &str, job: u64, outbox: &mut Outbox) {
         let edit = match self.message {
             JobMessage::Away => return,
@@ -286,7 +287,7 @@ impl WaitingChat {
         outbox.push_reply(Reply {
             topic: self.topic,
             edit,
-            // Its delivery means nothing to a job that is over.
+            // A finished job ignores the delivery of its new messages.
             job: edit.map(|_| job),
             ..Reply::new(self.chat, self.worded(html), now)
         });

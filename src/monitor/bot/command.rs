@@ -1,11 +1,11 @@
-//! Text of a chat in, [`Command`] out. Whether a user may give one is the access list's question.
+//! Parses the text of a chat into a [`Command`]. Whether the user may give it is checked elsewhere.
 
 use crate::monitor::bot::nearest::nearest;
 use crate::monitor::history::Span;
 use crate::monitor::time::text::parse_span;
 use std::time::Duration;
 
-/// What a user asked for. Names are as typed: they are looked up later.
+/// A parsed command. Names are as typed; they are resolved later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Status {
@@ -20,7 +20,7 @@ pub enum Command {
     History {
         name: String,
     },
-    /// Perhaps several names, with blanks between them.
+    /// One name, or several separated by blanks.
     Check {
         name: Option<String>,
     },
@@ -43,33 +43,33 @@ pub enum Command {
     Resume {
         name: String,
     },
-    /// Without a name all sites.
+    /// Without a name: all sites.
     Chart {
         name: Option<String>,
         span: Span,
     },
     Add {
         url: String,
-        /// `None`: it is called as its host.
+        /// `None`: the host is the name.
         name: Option<String>,
     },
     Remove {
         name: String,
     },
-    /// Of an action; without a name all are listed.
+    /// The name of an action; without one, all are listed.
     Run {
         name: Option<String>,
     },
     Stats,
     Help,
-    /// A command that lacks what it needs or has it wrong: the sentence to answer with.
+    /// A command with a missing or wrong argument: the sentence to answer with.
     Wrong(String),
-    /// Starts with a slash, but is none of ours: the one that may be meant.
+    /// An unknown command: the known one that is most likely meant.
     NotOurs(Option<&'static str>),
 }
 
-/// Name and one line of each command, for `/help` and `setMyCommands`: in the order of use, from an
-/// alert on.
+/// Name and one-line description of each command, for `/help` and `setMyCommands`. In the order in
+/// which they are used, starting with an alert.
 pub const COMMANDS: [(&str, &str); 17] = [
     ("status", "how things are: [group]"),
     ("check", "check now: [names or group]"),
@@ -91,7 +91,7 @@ pub const COMMANDS: [(&str, &str); 17] = [
 ];
 
 impl Command {
-    /// The line that gives this command about the site whose name is `name`; `None` for one that
+    /// Returns the line that gives this command for the site `name`; `None` for a command that
     /// takes no site.
     pub fn line_about(&self, name: &str) -> Option<String> {
         Some(match self {
@@ -120,9 +120,9 @@ impl Command {
 
 const DEFAULT_MUTE: Duration = Duration::from_secs(3600);
 
-/// Reads a line. `bot` is our username, without `@`, when it is known. `None`: not a command, or
-/// one for another bot (`/status@other`). `known`: there is a site or a group of exactly this name,
-/// so that what looks like a time at its end is a part of it.
+/// Parses a line. `bot` is our username, without `@`, if it is known. `known` says whether a site
+/// or group has exactly this name, so that a time or span at its end belongs to the name. Returns
+/// `None` for text that is no command, and for a command to another bot (`/status@other`).
 pub fn parse(
     text: &str,
     bot: Option<&str>,
@@ -136,7 +136,7 @@ pub fn parse(
     };
     let word = match word.strip_prefix('/') {
         Some(word) => word,
-        // At a terminal the slash may be left out.
+        // At a terminal the slash is optional.
         None if console && !word.is_empty() => word,
         None => return None,
     };
@@ -172,7 +172,7 @@ pub fn parse(
     })
 }
 
-/// The command that a word most likely means.
+/// Returns the command that a word most likely means.
 pub fn nearest_command(word: &str) -> Option<&'static str> {
     nearest(word, COMMANDS.iter().map(|(name, _)| *name))
 }
@@ -203,7 +203,7 @@ fn parse_ack(rest: &str) -> Command {
     }
 }
 
-/// The last word is the span if it reads as one; everything before it is the name.
+/// The last word is the span if it parses as one; the words before it are the name.
 fn parse_chart(rest: &str, known: &dyn Fn(&str) -> bool) -> Command {
     let (before, last) = rest.rsplit_once(char::is_whitespace).unwrap_or(("", rest));
     let (name, span) = match Span::from_word(last) {
@@ -220,7 +220,8 @@ fn parse_chart(rest: &str, known: &dyn Fn(&str) -> bool) -> Command {
     }
 }
 
-/// Digits and units in turn, but not a time that can be taken.
+/// Returns whether a word looks like a time span, as one that does not parse may be a typing
+/// mistake.
 fn like_a_span(word: &str) -> bool {
     let units = ['s', 'm', 'h', 'd'];
     word.starts_with(|c: char| c.is_ascii_digit())
@@ -230,7 +231,7 @@ fn like_a_span(word: &str) -> bool {
             .all(|c| c.is_ascii_digit() || units.contains(&c))
 }
 
-/// The last word is the time if it reads as one; everything before it is the name.
+/// The last word is the time if it parses as one; the words before it are the name.
 fn parse_mute(rest: &str, known: &dyn Fn(&str) -> bool) -> Command {
     let split = |text| str::rsplit_once(text, char::is_whitespace).unwrap_or(("", text));
     let (before, last) = split(rest);

@@ -1,4 +1,4 @@
-//! Commands: an update becomes a reply, and orders for what it changes outside of the bot.
+//! Carries out commands: an update becomes a reply, and orders for changes outside of the bot.
 
 use crate::monitor::alert::Alerts;
 use crate::monitor::bot::command::{self, Command};
@@ -21,7 +21,7 @@ use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Uplink;
 use crate::monitor::{Action, Actions};
 
-/// What commands and buttons read.
+/// The state that commands and buttons read.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub sites: &'a Sites,
@@ -41,24 +41,24 @@ impl<'a> View<'a> {
     }
 }
 
-/// What a command or button changes outside of the bot. Sites are known by their places, incidents by
-/// their numbers.
+/// A change outside of the bot that a command or button requests. Sites are given by index,
+/// incidents by number.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// `getUpdates` goes on further ahead.
+    /// Save the number of the last update, from which `getUpdates` continues.
     KeepOffset,
     /// A group has a new id.
     MoveChat {
         from: i64,
         to: i64,
     },
-    /// Everything, until then.
+    /// Mute everything until this time.
     MuteAll(Moment, AlertNote),
-    /// Everything, and each site.
+    /// Unmute everything, and each site.
     UnmuteAll(AlertNote),
     Mute {
         sites: Vec<usize>,
-        /// `None` = no longer.
+        /// `None`: unmute.
         until: Option<Moment>,
         note: AlertNote,
     },
@@ -67,21 +67,21 @@ pub(crate) enum Order {
         by: Acknowledged,
         note: AlertNote,
     },
-    /// An action is to run, as a user has confirmed.
+    /// Run an action, as a user has confirmed.
     Run {
         action: String,
-        /// What its button was under the alert of.
+        /// The incident of the alert whose button was pressed.
         incident: Option<u32>,
         asked: Asked,
     },
     Pause(usize),
     Resume(usize),
-    /// A site that was added in a chat is not watched any more.
+    /// Stop watching a site that was added in a chat.
     Remove {
         name: String,
         by: String,
     },
-    /// Answer with the site in detail, as it is by then, and a note below.
+    /// Reply with the site in detail after the other orders are carried out, with a note below.
     ShowSite {
         requester: Requester,
         site: usize,
@@ -89,19 +89,19 @@ pub(crate) enum Order {
     },
 }
 
-/// An update at work: what it reads, and what comes of it.
+/// The handling of one update: what it reads and changes.
 pub(crate) struct Execution<'a> {
     pub bot: &'a mut Bot,
     pub view: View<'a>,
     pub outbox: &'a mut Outbox,
     pub actions: &'a mut Actions,
     pub orders: Vec<Order>,
-    /// The number of the update.
+    /// The number of the update; 0 outside of an update.
     pub update: i64,
 }
 
 impl Execution<'_> {
-    /// Carries an update out; what it changes outside of the bot.
+    /// Carries out an update. Returns the changes to make outside of the bot.
     pub(crate) fn on_update(mut self, update: Update) -> Vec<Order> {
         let terminal = match &update.content {
             Some(Content::Message(message)) => message.chat == CONSOLE,
@@ -130,14 +130,14 @@ impl Execution<'_> {
         self.orders
     }
 
-    /// From the chat by the id that it has now.
+    /// Replaces the id of a moved chat by its current one.
     fn in_current_chat(&self, mut content: Option<Content>) -> Option<Content> {
         match &mut content {
             Some(Content::Message(message)) => message.chat = self.bot.current_id(message.chat),
             Some(Content::Press(press)) => {
                 let chat = self.bot.current_id(press.chat);
                 if chat != press.chat {
-                    // In the new chat this is the id of another message, or of none.
+                    // In the new chat this id belongs to another message or to none.
                     (press.chat, press.message_id) = (chat, 0);
                 }
             }
@@ -161,7 +161,7 @@ impl Execution<'_> {
             Some(command) => command,
             None => return self.chatter(message),
         };
-        // The terminal dates by our own clock, which may not be set.
+        // Messages of the terminal are dated by our own clock, which may not be set.
         if !terminal && is_stale(now, message.waited, message.date) {
             self.bot.stale.add(now, &message);
             return;
@@ -179,7 +179,7 @@ impl Execution<'_> {
         self.answer(&requester, answer);
     }
 
-    /// A message that is no command: in a private chat it is meant for us.
+    /// Answers a message that is no command, if it comes from a private chat.
     fn chatter(&mut self, message: Incoming) {
         let (chat, now) = (message.chat, self.view.now);
         let text = message.text.trim();
@@ -208,13 +208,13 @@ impl Execution<'_> {
         }
     }
 
-    /// The figures for `/stats`.
+    /// Answers `/stats` with the measured figures.
     pub(crate) fn measured(&mut self, requester: &Requester, vitals: &Vitals) {
         let html = views::stats(self.view, self.outbox, requester.chat, vitals);
         self.answer(requester, Some(html.into()));
     }
 
-    /// Does it, and gives the answer unless that comes later.
+    /// Carries out a command. Returns the reply unless it comes later.
     pub(super) fn carry_out(
         &mut self,
         requester: &Requester,
@@ -368,7 +368,7 @@ impl Execution<'_> {
         Ok(Some(html.into()))
     }
 
-    /// A `/check` of the sites at these places.
+    /// Starts a `/check` of the sites at these indices.
     pub(super) fn check(
         &mut self,
         requester: &Requester,
@@ -391,7 +391,7 @@ impl Execution<'_> {
         self.orders.push(Order::Mute { sites, until, note });
     }
 
-    /// A record whose site cannot be watched any more is no site, but has its name.
+    /// An added record whose site cannot be watched any more is found by its name alone.
     fn remove(&mut self, requester: &Requester, name: &str) -> Result<String, Unresolved> {
         let sites = self.view.sites;
         let name = if self.bot.added.contains(requester.chat, name, sites) {
@@ -411,7 +411,7 @@ impl Execution<'_> {
         Ok(format!("➖ {shown} is not watched any more."))
     }
 
-    /// Of the incident with this number, or of all that are open.
+    /// Acknowledges the incident with this number, or all open ones.
     fn acknowledge(&mut self, requester: &Requester, number: Option<u32>) -> String {
         let (sites, incidents) = (self.view.sites, self.view.details.incidents);
         let seen = |i: &&Incident| i.visible_to(requester.chat, sites);
@@ -448,13 +448,13 @@ impl Execution<'_> {
     }
 }
 
-/// One site in detail, for a chat that may see it.
+/// Returns the reply with one site in detail, for a chat that may see it.
 pub(crate) fn about_site(view: View, at: usize, chat: i64) -> ReplyContent {
     let due = view.schedule.due_at(at);
     views::site(view.visible_to(chat), at, due, view.details, view.now)
 }
 
-/// Names that one answer lists.
+/// Maximum number of names in one reply.
 const NAMED: usize = 20;
 
 fn names(sites: &Sites, places: &[usize]) -> String {
@@ -462,13 +462,13 @@ fn names(sites: &Sites, places: &[usize]) -> String {
     named(&names, NAMED)
 }
 
-/// Those that are muted by themselves.
+/// Returns the sites that are muted themselves, rather than by muting everything.
 fn muted_among(sites: &Sites, mut places: Vec<usize>, now: Now) -> Vec<usize> {
     places.retain(|&at| sites[at].is_muted(now.moment()));
     places
 }
 
-/// The answer to `/unmute`; `muted`: what was muted until then.
+/// Returns the reply to `/unmute`. `muted`: the sites that were muted until then.
 fn unmuted(sites: &Sites, muted: &[usize]) -> String {
     match muted {
         [] => "🔔 Nothing is muted.".to_owned(),
@@ -476,7 +476,7 @@ fn unmuted(sites: &Sites, muted: &[usize]) -> String {
     }
 }
 
-/// Of which user the log says that it was done.
+/// Returns the part of a log line that names the user who gave the command.
 pub(crate) fn by_user(requester: &Requester) -> String {
     let user = requester.user.map(|id| format!(" by user {id}"));
     user.unwrap_or_default()

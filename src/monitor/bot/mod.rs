@@ -1,4 +1,4 @@
-//! The bot: an update becomes a command or a callback, and that a reply.
+//! The bot: turns an update into a command or callback, and that into a reply.
 
 pub mod added_record;
 pub(crate) mod added_sites;
@@ -30,14 +30,14 @@ use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Actions, Level};
 use std::sync::Arc;
 
-/// Which chats and users may command, and what of their commands goes on.
+/// Which chats and users may command, and the state of their commands.
 #[derive(Debug)]
 pub struct Bot {
     access: Access,
     added: AddedSites,
-    /// Groups that have a new id, which the configuration may not know yet.
+    /// Old and new ids of moved groups whose new id may not be in the configuration yet.
     moved: Vec<(i64, i64)>,
-    /// Old ids of groups whose service message has come: nothing is written there after it.
+    /// Old ids of groups whose service message has arrived. It is the last update from the old id.
     left: Vec<i64>,
     /// Our own username, without `@`, once it is known.
     username: Option<String>,
@@ -68,7 +68,7 @@ impl Bot {
         &self.access
     }
 
-    /// The chats that may command and get alerts.
+    /// Returns the chats that may command and get alerts.
     pub fn chats(&self) -> &[i64] {
         &self.access.chats
     }
@@ -77,12 +77,12 @@ impl Bot {
         self.username = Some(username);
     }
 
-    /// The sites that were added in chats, as they were asked for.
+    /// Returns the sites that were added in chats, as they were requested.
     pub fn added(&self) -> &[AddedRecord] {
         self.added.records()
     }
 
-    /// Where `getUpdates` goes on.
+    /// Returns the number of the last update, from which `getUpdates` continues.
     pub fn last_update(&self) -> Option<i64> {
         self.last_update
     }
@@ -91,14 +91,14 @@ impl Bot {
         self.last_update = last_update;
     }
 
-    /// The configuration was read again.
+    /// Takes the settings of a configuration that was read again.
     pub fn reload(&mut self, access: Access, max_jobs: usize) {
         self.jobs.reload(max_jobs);
         self.access = access;
     }
 
-    /// Whether an update is a new one, which it then no longer is. After a restart, or when a response
-    /// was lost, updates are delivered twice.
+    /// Returns whether an update is new, and records it as known. Updates arrive twice after a
+    /// restart or a lost response.
     fn is_new(&mut self, update: i64) -> bool {
         let known = |last: i64| update <= last && last - update < 1000;
         let new = !self.last_update.is_some_and(known);
@@ -108,7 +108,7 @@ impl Bot {
         new
     }
 
-    /// Whether a message or press may command; the log names chats and users that may not.
+    /// Returns whether the sender of a message or press may command. Logs senders that may not.
     fn may_command(
         &mut self,
         now: Moment,
@@ -139,7 +139,7 @@ impl Bot {
     }
 }
 
-/// What a command is answered with.
+/// The content of the reply to a command.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyContent {
     /// Lines of HTML, of any length.
@@ -149,7 +149,7 @@ pub(crate) struct ReplyContent {
 }
 
 impl ReplyContent {
-    /// Long texts become several messages; the buttons are under the last one.
+    /// Queues the reply. A long text becomes several messages, with the buttons under the last one.
     pub fn send(mut self, now: Moment, requester: &Requester, outbox: &mut Outbox) {
         let parts = pack(self.html.lines());
         let last = parts.len().saturating_sub(1);

@@ -1,22 +1,22 @@
-//! Groups that became supergroups, and so have a new id (Bot API, `migrate_to_chat_id` and
-//! `migrate_from_chat_id`): the new id counts until the configuration has it.
+//! Groups that became supergroups and so have a new id (Bot API, `migrate_to_chat_id` and
+//! `migrate_from_chat_id`): the new id is used until the configuration has it.
 
 use crate::monitor::bot::Bot;
 use crate::monitor::site::access::rename;
 
-/// What a move means.
+/// The result of a notification that a group moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// Not a chat of ours.
+    /// The chat is not configured.
     NotOurs,
-    /// It was followed already.
+    /// The move is already known.
     Known,
-    /// It is followed from now on. `both`: the configuration has the new id too.
+    /// The move is new. `both`: the configuration has the new id too.
     New { both: bool },
 }
 
 impl Bot {
-    /// A service message or a refused sending says that a group has a new id.
+    /// Takes a move that a service message or a refused delivery reports.
     pub fn on_move(&mut self, from: i64, to: i64) -> Move {
         let chats = &self.access.chats;
         if !chats.contains(&from) || from == to {
@@ -32,7 +32,7 @@ impl Bot {
         Move::New { both }
     }
 
-    /// The service message of a move: in the order of the updates it is the last from the old id.
+    /// Takes the service message of a move, which is the last update from the old id.
     pub fn on_service_message(&mut self, from: i64) {
         let ours = self.access.chats.contains(&from) || self.moved.iter().any(|m| m.0 == from);
         if ours && !self.left.contains(&from) {
@@ -40,8 +40,8 @@ impl Bot {
         }
     }
 
-    /// The chat that an update is from, by the id that it has now. What was written or pressed in a
-    /// group before it moved may come when a refused sending has already told of the move.
+    /// Returns the current id of the chat of an update. If a refused delivery reported the move
+    /// first, messages and presses from before the move still arrive with the old id.
     pub fn current_id(&self, chat: i64) -> i64 {
         let follow = |id: i64, &(from, to): &(i64, i64)| if id == from { to } else { id };
         match self.left.contains(&chat) {
@@ -50,16 +50,16 @@ impl Bot {
         }
     }
 
-    /// The id by which the configuration has a chat now; `None`: it has it no longer.
+    /// Returns the id by which the configuration has a chat now; `None`: it no longer has the chat.
     pub fn configured(&self, chat: i64) -> Option<i64> {
         let follow = |id: i64, &(from, to): &(i64, i64)| if id == from { to } else { id };
         let chat = self.moved.iter().fold(chat, follow);
         self.access.chats.contains(&chat).then_some(chat)
     }
 
-    /// Puts the new ids of groups where a configuration that was just read has the old ones, and
-    /// returns them, old and new. Once the configuration has neither, the move is history. A group
-    /// may have moved more than once.
+    /// Replaces old ids of groups in a configuration that was just read and returns the moves (old
+    /// and new id). A move is forgotten once the configuration has neither id. A group may have
+    /// moved more than once.
     pub fn follow_moves(&mut self) -> Vec<(i64, i64)> {
         let mut known = self.access.chats.clone();
         self.moved.retain(|(from, to)| {
@@ -75,7 +75,7 @@ impl Bot {
         self.moved.clone()
     }
 
-    /// Old and new ids.
+    /// Returns the moves: old and new ids.
     pub fn moved_chats(&self) -> &[(i64, i64)] {
         &self.moved
     }

@@ -1,4 +1,4 @@
-//! Which site, or which sites, a name means: one rule for the chat and the command line.
+//! Resolves a name to one or several sites. The chat and the command line use the same rule.
 
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::command::Command;
@@ -10,19 +10,19 @@ use crate::monitor::site::printable::{NAME, line};
 use crate::monitor::site::table::Sites;
 use icu_normalizer::properties::CanonicalCompositionBorrowed;
 
-/// A site, by its place among those that were asked about, or all sites of a group.
+/// A site, by its index among those that were searched, or all sites of a group.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Resolved {
     Site(usize),
     Group(Vec<usize>),
 }
 
-/// What `name` means among `sites`: an exact site name wins, then an exact group, then a unique part
-/// of a name. A [`callback_data::key`] may stand where a name would.
+/// Resolves `name` among `sites`: an exact site name wins, then an exact group, then a unique part
+/// of a name. A [`callback_data::key`] is accepted in place of a name.
 ///
 /// # Errors
 ///
-/// The places of all sites that the name fits: none, or more than one.
+/// Returns the indices of all sites that match: none, or more than one.
 pub fn resolve<'a>(
     sites: impl Iterator<Item = (usize, &'a Site)> + Clone,
     name: &str,
@@ -59,9 +59,9 @@ pub fn resolve<'a>(
     }
 }
 
-/// `name` with every letter and the marks behind it as one character where there is one: keyboards
-/// differ in what they send for `é`. For what they send it is NFC (Unicode Standard Annex 15), which
-/// would put marks of different kinds in order besides, for 43 KB.
+/// Composes each letter with the marks behind it where Unicode has one character for both:
+/// keyboards send `é` in either form. Unlike NFC (Unicode Standard Annex 15) it does not reorder
+/// marks of different classes, which keyboards do not need and which would cost 43 KB.
 fn composed(name: &str) -> String {
     let pairs = CanonicalCompositionBorrowed::new();
     let mut text = String::with_capacity(name.len());
@@ -77,22 +77,22 @@ fn composed(name: &str) -> String {
     text
 }
 
-/// The same for comparison without regard to capitals.
+/// Returns the composed name in lower case, for comparison without regard to case.
 pub(super) fn folded(name: &str) -> String {
     composed(&name.to_lowercase())
 }
 
-/// A name that does not say which site.
+/// A name that matches no site, or several.
 #[derive(Debug)]
 pub(crate) enum Unresolved {
-    /// The sentence to answer with.
+    /// The reply, in HTML.
     Unknown(String),
-    /// The question to ask, and the sites to choose from.
+    /// The question to ask, in HTML, and the sites to choose from.
     Several { question: String, sites: Vec<usize> },
 }
 
 impl Unresolved {
-    /// The question which site `command` is about, with a button for each.
+    /// Returns the reply that asks which site `command` is about, with a button for each candidate.
     pub fn ask(self, command: &Command, all: &Sites) -> ReplyContent {
         let (question, sites) = match self {
             Unresolved::Unknown(html) => return html.into(),
@@ -116,7 +116,7 @@ impl Unresolved {
     }
 }
 
-/// The sites that one chat may see, to look names up in.
+/// The sites that one chat may see, for resolving names.
 #[derive(Clone, Copy)]
 pub(crate) struct VisibleSites<'a> {
     pub sites: &'a Sites,
@@ -129,12 +129,12 @@ impl<'a> VisibleSites<'a> {
         visible.map(move |at| (at, self.sites[at].config().as_ref()))
     }
 
-    /// The chat may know of the site with this very name.
+    /// Returns whether the chat may see a site of exactly this name.
     pub fn sees(self, name: &str) -> bool {
         self.sites.find_visible(self.chat, name).is_some()
     }
 
-    /// The one site of this name.
+    /// Resolves a name to one site.
     pub fn one(self, name: &str) -> Result<usize, Unresolved> {
         match self.resolve(name, false)? {
             Resolved::Site(at) => Ok(at),
@@ -148,7 +148,8 @@ impl<'a> VisibleSites<'a> {
         }
     }
 
-    /// The site, or all sites of the group; without a name all that the chat may see.
+    /// Resolves a name to a site or the sites of a group; without a name, to all that the chat may
+    /// see.
     pub fn some_or_all(self, name: Option<&str>) -> Result<Vec<usize>, Unresolved> {
         let Some(name) = name else {
             return Ok(self.sites.visible(self.chat));
@@ -159,7 +160,7 @@ impl<'a> VisibleSites<'a> {
         })
     }
 
-    /// The sites that one name or several mean, with blanks between them; a name may have blanks itself.
+    /// Resolves one or several names, separated by blanks. A name may itself contain blanks.
     pub fn several_or_all(self, names: Option<&str>) -> Result<Vec<usize>, Unresolved> {
         let whole = match self.some_or_all(names) {
             Err(whole) => whole,
@@ -169,7 +170,7 @@ impl<'a> VisibleSites<'a> {
         let mut rest = words.as_slice();
         let mut places = Vec::new();
         while !rest.is_empty() && words.len() > 1 {
-            // The longest that is a name; else one word.
+            // The longest sequence of words that is a name; otherwise one word.
             let longest = (1..=rest.len()).rev();
             let of_name = longest.filter(|&n| self.is_name(&rest[..n].join(" ")));
             let (name, after) = rest.split_at(of_name.max().unwrap_or(1));
@@ -189,7 +190,7 @@ impl<'a> VisibleSites<'a> {
         Ok(places)
     }
 
-    /// The place of the site that a button's [`callback_data::key`] stands for.
+    /// Returns the index of the site that a button's [`callback_data::key`] stands for.
     pub fn of_key(self, key: &str) -> Option<usize> {
         key.strip_prefix('~')?;
         let site = self
@@ -198,7 +199,7 @@ impl<'a> VisibleSites<'a> {
         site.map(|(at, _)| at)
     }
 
-    /// There is a site or a group of this name, capitals aside.
+    /// Returns whether a site or group has this name, without regard to case.
     pub fn is_name(self, name: &str) -> bool {
         let typed = folded(name);
         self.iter().any(|(_, site)| {
@@ -207,7 +208,7 @@ impl<'a> VisibleSites<'a> {
         })
     }
 
-    /// `groups`: a group would do too.
+    /// `groups`: whether the command accepts a group.
     fn resolve(self, name: &str, groups: bool) -> Result<Resolved, Unresolved> {
         if let Some(at) = self.sites.find_visible(self.chat, name) {
             return Ok(Resolved::Site(at));
@@ -225,7 +226,7 @@ impl<'a> VisibleSites<'a> {
         })
     }
 
-    /// There is nothing of that name, but perhaps something like it.
+    /// Returns the reply for an unknown name, with the most similar name if there is one.
     fn unknown(self, name: &str, groups: bool) -> Unresolved {
         let what = match groups {
             true => "neither a site nor a group",

@@ -1,8 +1,9 @@
-//! The known name that a misspelt one most likely means.
+//! Finds the known name that is most similar to a misspelt one.
 
 use strsim::osa_distance;
 
-/// The one of `known` that `name` is most likely meant to be; capitals, `-` and `_` make no difference.
+/// Returns the most similar of `known`, if it is similar enough. Case, `-` and `_` make no
+/// difference.
 pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let name = plain(&name.chars().take(64).collect::<String>());

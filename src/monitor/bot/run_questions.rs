@@ -1,15 +1,15 @@
-//! Whether an action is to run: the question, and the answer of the user who asked for it.
+//! Asks whether an action is to run, and takes the answer of the user who requested it.
 //!
 //! | a question | event | becomes |
 //! | --- | --- | --- |
-//! | is none | `/run NAME`, or the button of an alert | open, in the place of an earlier one of that user there |
+//! | none | `/run NAME`, or the button of an alert | open, in the place of an earlier one of that user there |
 //! | open | Yes by that user in that chat | answered: the action runs |
 //! | open | No by that user in that chat | answered |
 //! | open | another user, another chat | open |
 //! | answered | a second press | answered: nothing follows, and what the message says by now stays |
 //! | open, answered | 60 s are over, the agent starts anew | gone |
 //!
-//! Only names of actions that the file has come out of here: what a user typed is compared with them.
+//! Names of actions come from the file only: what a user typed is compared with them.
 
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::callbacks::GONE;
@@ -26,18 +26,18 @@ use crate::monitor::time::Moment;
 use crate::monitor::time::text::lasting;
 use std::time::Duration;
 
-/// A question can be answered for so long.
+/// Time in which a question can be answered.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// What a press brings that answers no open question.
+/// The answer to a press that answers no open question.
 const LATE: &str = "That is too old: ask again with /run.";
 
-/// The questions that are open, one for each user in each chat at most.
+/// The open and answered questions. A user has at most one open question in a chat.
 #[derive(Debug, Default)]
 pub struct RunQuestions(Vec<Question>);
 
 #[derive(Clone, Debug)]
 struct Question {
-    /// Of the update that asked it: no two have the same, not even of two runs of the agent.
+    /// The number of the update that caused it: unique, across restarts too.
     number: i64,
     chat: i64,
     user: Option<i64>,
@@ -47,13 +47,13 @@ struct Question {
     answered: bool,
 }
 
-/// Why a press answers no question.
+/// The reason why a press answers no question.
 enum NoAnswer {
     /// There is no such question any more.
     Late,
-    /// It was answered by an earlier press.
+    /// An earlier press answered it.
     Answered,
-    /// It is another user's.
+    /// It was asked to another user.
     Foreign,
 }
 
@@ -64,7 +64,7 @@ impl RunQuestions {
         self.0.push(question);
     }
 
-    /// The question that this press answers.
+    /// Takes the question that this press answers.
     fn take(&mut self, number: i64, press: &Press, now: Moment) -> Result<Question, NoAnswer> {
         self.0.retain(|q| q.until > now);
         let mut questions = self.0.iter_mut();
@@ -82,7 +82,8 @@ impl RunQuestions {
 }
 
 impl<'a> Execution<'a> {
-    /// The actions that the chat may know of: those of a site that it may see, and those of none.
+    /// Returns the actions that the chat may see: those for a site that it may see, and those for
+    /// our own connection.
     fn actions_of(&self, chat: i64) -> Vec<&'a Remediation> {
         let visible = self.view.visible_to(chat);
         let all = self.view.details.incidents.remediations().iter();
@@ -92,7 +93,7 @@ impl<'a> Execution<'a> {
         all.filter(seen).collect()
     }
 
-    /// `/run`: asks first, or lists what there is.
+    /// Carries out `/run`: asks for confirmation, or lists the actions.
     pub(super) fn run(&mut self, requester: &Requester, name: Option<&str>) -> ReplyContent {
         let actions = self.actions_of(requester.chat);
         let Some(name) = name else {
@@ -131,7 +132,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// The question itself.
+    /// Asks for confirmation.
     fn question(
         &mut self,
         requester: &Requester,
@@ -180,7 +181,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// A button that is to run an action: under an alert, or of a choice.
+    /// Handles a button that requests an action: under an alert, or of a choice.
     pub(super) fn run_button(
         &mut self,
         press: &Press,
@@ -201,7 +202,7 @@ impl<'a> Execution<'a> {
             if known.is_some_and(|i| !i.visible_to(press.chat, sites)) {
                 return self.take_buttons(press, GONE.to_owned());
             }
-            // The alert may be about several, and the button about one that is over.
+            // The alert may be about several incidents, and the one of the button may be over.
             let context = SendContext::new(incidents, sites, self.view.now.moment());
             let others = press
                 .message()
@@ -228,7 +229,7 @@ impl<'a> Execution<'a> {
         String::new()
     }
 
-    /// Yes or No.
+    /// Handles the answer, Yes or No.
     pub(super) fn confirm(&mut self, press: &Press, yes: bool, number: i64) -> String {
         let now = self.view.now.moment();
         let question = match self.bot.questions.take(number, press, now) {
@@ -268,7 +269,7 @@ impl<'a> Execution<'a> {
     }
 }
 
-/// These actions to choose from.
+/// Returns the reply that offers these actions.
 fn choice(html: String, actions: &[&Remediation]) -> ReplyContent {
     let buttons = actions.iter().take(MOST_SITES).map(|action| {
         let action_key = callback_data::key(&action.name);
@@ -285,7 +286,7 @@ fn choice(html: String, actions: &[&Remediation]) -> ReplyContent {
     }
 }
 
-/// A line of the list.
+/// Returns the line of an action in the list.
 fn about(action: &Remediation, visible: VisibleSites) -> String {
     let sites = action.sites.iter().map(String::as_str);
     let sites: Vec<&str> = sites.filter(|name| visible.is_name(name)).collect();

@@ -1,4 +1,4 @@
-//! Updates that come too late.
+//! Commands that arrive too late to be carried out.
 
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::outbox::Outbox;
@@ -9,26 +9,27 @@ use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A command that is older than this when it arrives is not carried out: we were off.
+/// Age in seconds above which a command is not carried out: the agent was not running or not
+/// reachable.
 const STALE_AFTER: i64 = 300;
-/// Stale commands come in one batch of updates: this long is waited for the rest of them.
+/// Time to wait for further stale commands, which arrive in one batch of updates.
 const STALE_PAUSE: Duration = Duration::from_millis(500);
-/// Stale commands that are listed at most.
+/// Maximum number of stale commands that are listed.
 const STALE_LISTED: usize = 20;
 
-/// Whether something that came from a chat is too old to be carried out: we were off, or could not
-/// reach it. What a poll was parked for is known to be fresh, whatever the clocks say; only what may
-/// have `waited` for long is compared by its `date`, in Unix seconds.
+/// Returns whether something that came from a chat is too old to be carried out. An update that a
+/// parked poll returned is fresh, whatever the clocks say; only one that may have `waited` for long
+/// is compared by its `date`, in Unix seconds.
 pub(crate) fn is_stale(now: Now, waited: Duration, date: i64) -> bool {
     let long = waited > Duration::from_secs(STALE_AFTER.unsigned_abs())
         || mutated!("judge a command's age by the clock alone");
     long && now.wall.saturating_sub(date) > STALE_AFTER
 }
 
-/// Commands that came too late to be carried out: one reply to the chat lists them.
+/// Commands that were too old to be carried out. One reply to the chat lists them.
 #[derive(Debug, Default)]
 pub(crate) struct StaleCommands {
-    /// By chat: when to tell, and the lines.
+    /// By chat: when to send the reply, and its lines.
     waiting: BTreeMap<i64, (Moment, Vec<String>)>,
 }
 
@@ -45,7 +46,7 @@ impl StaleCommands {
         let waiting = self.waiting.entry(message.chat);
         let (at, lines) = waiting.or_insert_with(|| (due, Vec::new()));
         *at = due;
-        // What is beyond the list is only counted.
+        // Commands beyond the list are only counted.
         lines.push(if lines.len() < STALE_LISTED {
             line
         } else {
@@ -57,7 +58,7 @@ impl StaleCommands {
         self.waiting.values().map(|(at, _)| *at).min()
     }
 
-    /// One message for each chat that lists what was not carried out.
+    /// Sends each chat one message that lists its stale commands.
     pub fn on_timeout(&mut self, now: Now, outbox: &mut Outbox) {
         if self.waiting.is_empty() {
             return;

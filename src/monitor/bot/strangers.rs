@@ -1,44 +1,44 @@
-//! Messages and presses from chats and users that may not command: what the log says of them.
+//! Log lines about messages and presses from chats and users that may not command.
 //!
-//! A stranger's first message is worth a line: its id is what an administrator looks for that is
-//! missing in `chats`. But every user of Telegram can write to a bot: there is at most one
-//! line a minute, which names the newest stranger and counts the rest.
+//! The first message of such a sender is logged: its id is what an administrator needs to complete
+//! `chats`. But every user of Telegram can write to a bot, so there is at most one line a minute,
+//! which names the newest sender and counts the others.
 
 use crate::monitor::render::text::count;
 use crate::monitor::time::Moment;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// Lines are at least so far apart.
+/// Minimum time between two lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// Strangers that are remembered as named or counted; one of them alone makes no further line.
+/// Maximum number of remembered senders. A known sender causes no further line.
 const MAX_KNOWN: usize = 64;
-/// Chats that are counted one by one.
+/// Maximum number of chats that are counted.
 const CHATS: usize = 1000;
 
-/// Chat, and user where there is one.
+/// Chat, and user if known.
 type Sender = (i64, Option<i64>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Strangers {
     known: VecDeque<Sender>,
-    /// When the next line may be written at the earliest; `None` = at once.
+    /// When the next line may be written at the earliest; `None`: at once.
     next: Option<Moment>,
-    /// Since the last line.
+    /// The senders since the last line.
     untold: UnreportedSenders,
 }
 
 #[derive(Debug, Default)]
 struct UnreportedSenders {
-    /// The last one that was not known.
+    /// The last sender that was not known.
     newest: Option<Sender>,
     messages: usize,
-    /// At most [`CHATS`].
+    /// At most [`CHATS`] chats.
     chats: BTreeSet<i64>,
 }
 
 impl Strangers {
-    /// A message or press came that is not allowed: the line to log now, if any.
+    /// Takes a message or press that is not allowed. Returns the line to log now, if any.
     pub fn on_message(&mut self, now: Moment, chat: i64, user: Option<i64>) -> Option<String> {
         let sender = (chat, user);
         let known = self.known.contains(&sender);
@@ -65,12 +65,12 @@ impl Strangers {
         None
     }
 
-    /// When [`Strangers::on_timeout`] has something to do.
+    /// Returns when [`Strangers::on_timeout`] has something to do.
     pub fn next_timeout(&self) -> Option<Moment> {
         self.next
     }
 
-    /// The line about those that came since the last one, if there was a new one among them.
+    /// Returns the line about the senders since the last line, if one of them is new.
     pub fn on_timeout(&mut self, now: Moment) -> Option<String> {
         if self.next.is_none_or(|next| next > now) {
             return None;
@@ -148,7 +148,7 @@ mod tests {
             "{}",
             lines[1]
         );
-        // When it is over, a new one is named at once again.
+        // After the interval a new sender is named at once again.
         let over = due + LOG_INTERVAL;
         assert_eq!(strangers.on_timeout(over), None);
         assert!(strangers.on_message(over, -1, Some(1)).is_some());

@@ -1,4 +1,4 @@
-//! Replies that have buttons: the words are those of [`crate::monitor::render`].
+//! Replies with buttons. Their texts come from [`crate::monitor::render`].
 
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::command::COMMANDS;
@@ -19,7 +19,7 @@ use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The states of these sites. A button leads to each one that is not up, as far as they are named.
+/// Returns the states of these sites, with a button for each one that is named and not up.
 pub fn status(
     visible: VisibleSites,
     places: &[usize],
@@ -58,7 +58,7 @@ pub fn status(
     }
 }
 
-/// One site in detail, with what can be done about it. `due`: its next check.
+/// Returns one site in detail, with buttons for its commands. `due`: its next check.
 pub fn site(
     visible: VisibleSites,
     place: usize,
@@ -91,7 +91,7 @@ pub fn site(
     }
 }
 
-/// The response time of one site, with buttons for the other spans.
+/// Returns the response times of one site, with buttons for the other spans.
 pub fn chart(site: &SiteState, history: &Recorder, span: Span, now: Now) -> ReplyContent {
     let (html, picture) = charts::one(site, history.of(site), span, now);
     let key = key(site.name());
@@ -107,7 +107,7 @@ pub fn chart(site: &SiteState, history: &Recorder, span: Span, now: Now) -> Repl
     }
 }
 
-/// A strip for each of these sites.
+/// Returns a strip of states for each of these sites.
 pub fn chart_of_many(
     sites: &[&SiteState],
     history: &Recorder,
@@ -122,7 +122,7 @@ pub fn chart_of_many(
     }
 }
 
-/// The answer to `/stats`, of what the chat may see.
+/// Returns the reply to `/stats`, limited to what the chat may see.
 pub fn stats(view: View, outbox: &Outbox, chat: i64, vitals: &Vitals) -> String {
     let visible = view.sites.visible(chat);
     let all = visible.len() == view.sites.len();
@@ -149,7 +149,7 @@ pub fn stats(view: View, outbox: &Outbox, chat: i64, vitals: &Vitals) -> String 
     stats::render(vitals, tally, late.as_deref(), &channels)
 }
 
-/// The commands, one a line.
+/// Returns the commands, one a line.
 pub fn help() -> String {
     let lines: Vec<String> = COMMANDS
         .iter()

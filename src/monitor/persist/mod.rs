@@ -1,4 +1,4 @@
-//! What is written of the components and taken back, and the sites of a configuration.
+//! Saves and restores the state of the components, and takes over the sites of a configuration.
 
 pub(crate) mod save_schedule;
 pub mod snapshot;
@@ -24,7 +24,7 @@ use crate::monitor::uplink::Uplink;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The components that survive a restart.
+/// The components whose state survives a restart.
 pub(crate) struct Lasting<'a> {
     pub sites: &'a Sites,
     pub uplink: &'a Uplink,
@@ -36,7 +36,7 @@ pub(crate) struct Lasting<'a> {
 }
 
 impl Lasting<'_> {
-    /// Everything that must survive a restart, by the time to go by.
+    /// Returns all state that must survive a restart. `now`: the estimated wall clock time.
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
@@ -105,7 +105,7 @@ impl Lasting<'_> {
         let (state, judged) = (watched.state(), watched.judged_state());
         let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let coming = watched.muted_until().filter(|m| *m > now.moment());
-        // Once it is known to flap it does not matter when it changed.
+        // Once flapping is detected, the times of the changes are no longer used.
         let flapping = watched.flapping().is_flapping();
         let changes = watched.flapping().changes().iter().filter(|_| !flapping);
         SiteRecord {
@@ -132,7 +132,7 @@ impl Lasting<'_> {
     }
 }
 
-/// Until when everything is muted, as a snapshot remembers it.
+/// Returns until when everything is muted.
 pub(crate) fn muted_until(snapshot: &Snapshot, now: Now) -> Option<Moment> {
     let muted_until = snapshot.muted_until;
     let muted_until = muted_until.filter(|_| !mutated!("forget a mute of everything at a restart"));
@@ -146,12 +146,12 @@ pub(crate) fn incidents(snapshot: &Snapshot, now: Now) -> Incidents {
     Incidents::restore(incidents, snapshot.next_incident)
 }
 
-/// The alerts that wait, with their channels.
+/// Waiting alerts, each with its channel.
 type ChannelAlerts = Vec<(String, Alert)>;
-/// Incidents with the channels that have them.
+/// Incidents, each with the channels that they were escalated to.
 type EscalatedIncidents<'a> = Vec<(&'a Incident, Vec<String>)>;
 
-/// What channels had to do.
+/// Returns the alerts that wait for channels, and the escalated incidents.
 pub(crate) fn channels<'a>(
     snapshot: &Snapshot,
     incidents: &'a Incidents,
@@ -164,14 +164,14 @@ pub(crate) fn channels<'a>(
     (waiting.collect(), escalated.collect())
 }
 
-/// Old and new ids of the groups that have moved.
+/// Returns the old and new ids of groups that moved.
 pub(crate) fn moves(snapshot: &Snapshot) -> Vec<(i64, i64)> {
     let moves = snapshot.moved.chunks_exact(2).map(|m| (m[0], m[1]));
     let moves = moves.filter(|_| !mutated!("forget at a restart what a group became"));
     moves.collect()
 }
 
-/// Sites that are no longer configured are forgotten.
+/// Restores the states of sites. Sites that are no longer configured are dropped.
 pub(crate) fn restore_sites(
     snapshot: &Snapshot,
     sites: &mut Sites,
@@ -186,7 +186,7 @@ pub(crate) fn restore_sites(
         let watched = &mut sites[at];
         restore_site(watched, record, now);
         if !clock_set {
-            // It is not known how long ago they were.
+            // Without a trusted clock their age is unknown.
             watched.flapping_mut().forget_changes();
         }
         if watched.is_paused() {
@@ -197,8 +197,8 @@ pub(crate) fn restore_sites(
     }
 }
 
-/// Which chats were notified of what, as far as that is remembered; where it isn't, all were.
-/// `waiting`: the alerts that were not delivered.
+/// Restores which chats were notified of what; all chats where that was not saved. `waiting`:
+/// alerts that are not delivered yet.
 pub(crate) fn restore_notified(
     snapshot: &Snapshot,
     alerts: &mut Alerts,
@@ -227,7 +227,7 @@ pub(crate) fn restore_notified(
     }
 }
 
-/// The faults that went on, and the sites that were not judged by them.
+/// Restores the ongoing faults of the uplink, and the suppression of sites by a lost connection.
 pub(crate) fn restore_uplink(
     snapshot: &Snapshot,
     uplink: &mut Uplink,
@@ -259,8 +259,8 @@ pub(crate) fn restore_uplink(
     }
 }
 
-/// The sites of a configuration. One that was there `before` keeps all that is known of it, and, with
-/// its interval, its place in the round too.
+/// Takes the sites of a configuration. A site that existed `before` keeps its state and, if its
+/// interval is the same, its due time.
 pub(crate) fn take_sites(
     sites: Vec<Arc<Site>>,
     before: Sites,

@@ -1,8 +1,8 @@
-//! When the snapshot is worth writing: flash wears, so as rarely as the promises allow.
+//! When to write the snapshot: as rarely as the guarantees allow, because flash wears.
 //!
-//! What must be on disk before the world sees it is written at once, and the rest goes along. What
-//! can wait has a deadline; the changes that no alert was made of also wait until the day's budget
-//! allows a write. `docs/flash.md` is the same for users.
+//! What must be on disk before it is sent is written at once, together with everything else. Other
+//! changes have a deadline; changes without an alert also wait until the day's budget allows a
+//! write. `docs/flash.md` describes the same for users.
 
 use crate::monitor::persist::write_budget::{Allowance, Spending};
 use crate::monitor::site::flapping::ChangeNotice;
@@ -12,41 +12,41 @@ use crate::monitor::{Action, Actions};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// A change that no alert was made of, and what can be done again (the update offset), wait so long
-/// for a write that they can share.
+/// Delay of changes without an alert, and of what can be repeated (the update offset), so that they
+/// share a write.
 const CHANGE_DELAY: Duration = Duration::from_secs(300);
-/// A delivered alert is sent again if the power goes before it is written, so soon; but those of one
-/// storm share a write.
+/// Delay after the delivery of an alert. A power cut before the write sends the alert again; the
+/// delay lets the deliveries of one outage share a write.
 const DELIVERY_DELAY: Duration = Duration::from_secs(1);
-/// A recovery that was delivered is sent again, without sound, if the power goes; a change while a
-/// site flaps has no alert at all: not worth a write of its own for so long.
+/// Delay after the delivery of a recovery, which a power cut would send again without a sound, and
+/// of changes while a site flaps, which have no alert.
 const RECOVERY_DELAY: Duration = Duration::from_secs(3600);
-/// An alert waits for the budget no longer than this.
+/// Maximum time that an alert waits for the budget.
 const MAX_DEFERRAL: Duration = Duration::from_secs(6 * 3600);
-/// A disk that failed is tried again after this.
+/// Delay of the retry after a failed write.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub struct SaveSchedule {
-    /// Something must be on disk before the world sees it.
+    /// Something must be on disk before it is sent.
     urgent: bool,
-    /// To be written by then whatever was spent.
+    /// When to write regardless of the budget.
     firm: Option<Moment>,
-    /// To be written then if the budget allows, else when it does.
+    /// When to write if the budget allows, or else as soon as it does.
     paced: Option<Moment>,
-    /// Since when alerts of sites that have used up their own allowance wait until the budget allows
-    /// a write.
+    /// Since when alerts of sites that have used up their allowance wait until the budget allows a
+    /// write.
     deferred: Option<Moment>,
-    /// A save is under way; the alerts up to this id are in it.
+    /// A save is under way; it contains the alerts up to this id.
     under_way: Option<u64>,
     /// When the last save began.
     began: Option<Moment>,
     failing: bool,
     spent: Spending,
-    /// Reports that are answered once they are on disk: those that no save has begun for, and those that are in the
-    /// save that is under way.
+    /// Reports that are answered once they are on disk: those that no save has started for, and
+    /// those in the save that is under way.
     reports: (Vec<u64>, Vec<u64>),
-    /// The alerts that each site may have written at once, whatever others do: those that used some.
+    /// The allowances that are partly used: alerts that each site may have written at once.
     allowances: HashMap<String, Allowance>,
 }
 
@@ -55,13 +55,15 @@ impl SaveSchedule {
         self.urgent = true;
     }
 
-    /// No alert was made of it, but it had better be kept: at once while little was written, else later.
+    /// A change without an alert that should be saved soon: at once if little was written, else
+    /// later.
     pub fn immediately_if_affordable(&mut self, now: Moment) {
         self.urgent |= self.spent.room_for_changes_at() <= now;
         self.within_5_min(now);
     }
 
-    /// A site has an alert. Whether it is written at once; else it waits for the budget.
+    /// Takes an alert of a site. Returns whether it is written at once; otherwise it waits for the
+    /// budget.
     pub fn on_alert(&mut self, site: &str, now: Moment) -> bool {
         self.allowances.retain(|_, allowance| !allowance.whole(now));
         let allowance = self.allowances.entry(site.to_owned()).or_default();
@@ -74,25 +76,25 @@ impl SaveSchedule {
         false
     }
 
-    /// A job has reported and waits to hear that this is kept. It is not of the day's budget: how often a job runs
-    /// is the user's own choice.
+    /// Takes a job's report, which is answered when it is on disk. Its write is not charged to the
+    /// budget, as the user chooses how often a job runs.
     pub fn on_report(&mut self, id: u64) {
         self.reports.0.push(id);
     }
 
-    /// Answers the reports of the save that has ended, well or not.
+    /// Answers the reports in the save that has ended, successfully or not.
     pub fn answer_reports(&mut self, answer: ReportAnswer, actions: &mut Actions) {
         for id in self.reports.1.drain(..) {
             actions.push(Action::AnswerReport { id, answer });
         }
     }
 
-    /// What no alert was made of, or can be done again.
+    /// Takes a change that has no alert, or that can be repeated.
     pub fn within_5_min(&mut self, now: Moment) {
         self.paced = earlier(self.paced, now + CHANGE_DELAY);
     }
 
-    /// A change of a site's state that no alert was made of.
+    /// Takes a change of a site's state that has no alert.
     pub fn on_silent_change(&mut self, notice: ChangeNotice, now: Moment) {
         match notice {
             ChangeNotice::Silent => self.paced = earlier(self.paced, now + RECOVERY_DELAY),
@@ -100,23 +102,23 @@ impl SaveSchedule {
         }
     }
 
-    /// An alert with sound was delivered.
+    /// Takes the delivery of an alert with a sound.
     pub fn within_1_s(&mut self, now: Moment) {
         self.firm = earlier(self.firm, now + DELIVERY_DELAY);
     }
 
-    /// Only alerts without sound were delivered.
+    /// Takes a delivery of alerts without a sound only.
     pub fn within_1_h(&mut self, now: Moment) {
         self.firm = earlier(self.firm, now + RECOVERY_DELAY);
     }
 
-    /// How long after the last write the next one may begin that is made at once.
+    /// Returns the minimum interval from the last write to the next urgent one.
     pub fn least_interval(&self) -> Duration {
         self.began
             .map_or(Duration::ZERO, |began| self.spent.apart(began))
     }
 
-    /// When to write next; in the past = at once.
+    /// Returns when to write next; a moment in the past means at once.
     fn due(&self) -> Option<Moment> {
         let urgent = self.urgent.then(|| {
             let began = self.began.unwrap_or(Moment(i64::MIN / 2));
@@ -134,7 +136,7 @@ impl SaveSchedule {
             .min()
     }
 
-    /// Whether to write now; never two writes at once. The caller then writes everything.
+    /// Returns whether to write now; writes never overlap. The caller then writes the whole state.
     pub fn begin(&mut self, now: Moment, last_alert: u64) -> bool {
         if self.under_way.is_some() || self.due().is_none_or(|at| at > now) {
             return false;
@@ -147,7 +149,8 @@ impl SaveSchedule {
         true
     }
 
-    /// A write of so many blocks ended well: the alerts up to the returned id are on disk.
+    /// Takes the end of a successful write of `blocks`. The alerts up to the returned id are on
+    /// disk.
     pub fn done(&mut self, now: Moment, blocks: u64) -> Option<u64> {
         self.failing = false;
         if self.reports.1.is_empty() {
@@ -156,8 +159,8 @@ impl SaveSchedule {
         self.under_way.take()
     }
 
-    /// A write failed. The alerts up to the returned id may be sent all the same. The flag says
-    /// that it is the first failure in a row, the one worth an alert.
+    /// Takes the failure of a write. The alerts up to the returned id may be sent nevertheless. The
+    /// flag says whether this is the first failure of a streak, which has an alert.
     pub fn failed(&mut self, now: Moment) -> (Option<u64>, bool) {
         let first = !self.failing;
         self.failing = true;

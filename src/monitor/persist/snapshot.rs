@@ -1,4 +1,4 @@
-//! What must survive a restart, as plain data: moments have become Unix seconds.
+//! The state that survives a restart, as plain data. Times are Unix seconds.
 
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
@@ -16,36 +16,37 @@ use crate::monitor::uplink::Period;
 use nanoserde::{DeJson, SerJson};
 use std::time::Duration;
 
-/// Everything that is remembered. Fields may be added; one that is missing reads as empty.
+/// The saved state. Fields may be added; a missing one reads as its default.
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct Snapshot {
-    /// When it was taken.
+    /// When the snapshot was taken.
     pub written: i64,
-    /// It was the last of an orderly end.
+    /// Whether it is the last snapshot of an orderly stop.
     pub clean: bool,
-    /// Since when our own connection has been down.
+    /// Since when our own connection is down.
     pub offline_since: Option<i64>,
-    /// The faults of our uplink that alerts were made of (words of [`crate::monitor::site::suppression::UplinkFault`]) and since when.
+    /// The faults of our uplink that have alerts (words of
+    /// [`crate::monitor::site::suppression::UplinkFault`]), and since when.
     pub troubles: Vec<String>,
     pub troubles_since: Vec<i64>,
-    /// The chats that were notified of each; none in a state of an earlier version.
+    /// The chats that were notified of each fault; `None` in a state of an earlier version.
     pub troubles_chats: Option<Vec<Vec<i64>>>,
-    /// The way to Telegram that is used, if it is not the first: its name, without secrets.
+    /// The route to Telegram in use, if it is not the first: its name, without secrets.
     pub route: Option<String>,
-    /// Highest Telegram update that was handled.
+    /// Number of the highest Telegram update that was handled.
     pub last_update: Option<i64>,
-    /// The local day, counted from 1970, of the last daily summary.
+    /// The local day of the last daily summary, in days since 1970-01-01.
     pub digested: Option<i64>,
     pub next_incident: u32,
     pub muted_until: Option<i64>,
-    /// Groups that have a new id: old, new, old, new, …
+    /// Groups that have a new id, as pairs: old, new, old, new, …
     pub moved: Vec<i64>,
-    /// Where the registries of domains are: the agent's own knowledge.
+    /// The registries' servers. The agent fills this in, not the core.
     pub registries: Vec<RegistryRecord>,
-    /// Roots of this machine's bundle that end.
+    /// Root certificates of this machine's bundle that expire.
     pub roots: Vec<RootRecord>,
-    /// Sites that were added in the chat.
+    /// Sites that were added in chats.
     pub added: Option<Vec<AddedRecord>>,
     /// Runs of actions, oldest first.
     pub runs: Option<Vec<RunRecord>>,
@@ -61,45 +62,45 @@ pub struct SiteRecord {
     /// A word of [`crate::monitor::site::state::State`].
     pub state: String,
     pub since: i64,
-    /// Why it is not up. Another one alone is not worth a write.
+    /// Why it is not up. A new cause alone does not trigger a write.
     pub cause: Option<String>,
-    /// Of the last check, in ms. Not worth a write of its own.
+    /// Response time of the last check in ms. It does not trigger a write.
     pub ms: Option<u64>,
     pub paused: Option<bool>,
     pub muted_until: Option<i64>,
-    /// The state judged, where `state` shows something else (unreachable, offline, paused).
+    /// The judged state, where `state` shows another one (unreachable, offline, paused).
     pub judged: Option<String>,
-    /// When it went down or up within the last hour, for flapping.
+    /// When it went down or up within the last hour, for the detection of flapping.
     pub changes: Vec<i64>,
-    /// An alert said that it is flapping, and another one is to say when that is over.
+    /// An alert reported that it flaps; another one will report the end.
     pub flapping: bool,
-    /// An alert said that it is slow.
+    /// An alert reported that it is slow.
     pub slow_told: bool,
-    /// The chats that these two alerts were made for; none in a state of an earlier version.
+    /// The chats that got these two alerts; `None` in a state of an earlier version.
     pub flapping_chats: Option<Vec<i64>>,
     pub slow_chats: Option<Vec<i64>>,
-    /// It became slow under a mute or maintenance, and no alert was made of that yet.
+    /// It became slow under a mute or maintenance, which has no alert yet.
     pub slow_untold: Option<bool>,
     pub expiry: Vec<ExpiryRecord>,
-    /// Of a `push:` site.
+    /// State of a `push:` site.
     pub job: Option<JobRecord>,
 }
 
-/// The server to ask about the domains under a top-level domain (RFC 9224).
+/// The RDAP server for the domains below a top-level domain (RFC 9224).
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct RegistryRecord {
     pub domain: String,
-    /// Its RDAP server; empty when there is none.
+    /// URL of the RDAP server; empty if there is none.
     pub url: String,
-    /// When that was learnt.
+    /// When that was looked up.
     pub at: i64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct AlertRecord {
-    /// Counts up over the life of the state directory.
+    /// Unique for the life of the state directory, ascending.
     pub id: u64,
     pub news: String,
     pub text: String,
@@ -108,26 +109,26 @@ pub struct AlertRecord {
     pub incident: Option<u32>,
     pub at: i64,
     pub chats: Vec<i64>,
-    /// Chats that have it.
+    /// Chats that have received it.
     pub delivered: Option<Vec<i64>>,
-    /// Figures that the kind of notification needs besides.
+    /// Numbers that this kind of notification needs.
     pub numbers: Vec<i64>,
-    /// Of `down`: what other sites may share of `text`.
+    /// For `down`: the part of the cause that other sites may share.
     pub common: Option<String>,
-    /// It waits for this channel, and for no chat.
+    /// The channel that it waits for, instead of chats.
     pub channel: Option<String>,
-    /// Of one that waits for chats: the channels that it went to because of that.
+    /// For an alert that waits for chats: the channels that it was passed to meanwhile.
     pub handed: Option<Vec<String>>,
-    /// Of one that a chat could not be reached with at first: the channels that have it.
+    /// For an alert whose delivery to a chat failed at first: the channels that have received it.
     pub sent_by: Option<Vec<String>>,
 }
 
-/// Bytes of an address that an added site may have.
+/// Maximum length of an added site's URL in bytes.
 pub const LONGEST_URL: usize = 2000;
 
 impl Snapshot {
-    /// The same with every text as short and as harmless as texts are today: an older version may
-    /// have kept what a server said as it came.
+    /// Returns the snapshot with every text truncated and made printable, as an older version may
+    /// have saved the text of a server unchanged.
     pub fn printable(mut self) -> Snapshot {
         let clean = |text: &mut String, most| *text = line(text, most);
         let clean_some = |text: &mut Option<String>, most| {
@@ -188,7 +189,7 @@ impl Snapshot {
             clean_some(&mut alert.channel, NAME);
             let channels = alert.handed.iter_mut().chain(&mut alert.sent_by).flatten();
             channels.for_each(|name| clean(name, NAME));
-            // The summary is HTML with marks of direction of our own.
+            // The summary is HTML that contains our own direction marks.
             if alert.news != "digest" {
                 alert.text = lines(&alert.text, MESSAGE);
             }
@@ -262,7 +263,7 @@ impl AlertRecord {
         }
     }
 
-    /// A notification of a kind that this version does not know becomes a notice as it stands.
+    /// Restores an alert. An unknown kind of notification becomes a notice with the same text.
     pub fn restore(&self, now: Now) -> Alert {
         let text = self.text.clone();
         let lasted = Duration::from_secs(self.seconds);

@@ -1,31 +1,33 @@
-//! The day's budget of flash writes (docs/flash.md: 500 KB a day, the history included): what was spent
-//! of it, and what each site may use of it whatever others do.
+//! The daily budget of flash writes (docs/flash.md: 500 KB a day, including the history): what was
+//! spent of it, and each site's own allowance, which other sites do not use up.
 //!
-//! Both are leaky buckets, kept as the moment at which they will have run dry.
+//! Both are leaky buckets, stored as the moment at which they are empty.
 
 use crate::monitor::time::Moment;
 use std::time::Duration;
 
 const DAY: i64 = 86_400_000;
-/// Blocks of 4 KB that the snapshot and its journal may take in a day. With the burst and the
-/// history (30 blocks) that is under 125, which are 500 KB.
+/// Blocks of 4 KB that the snapshot and its journal may take per day. With the burst and the
+/// history (30 blocks) that is less than 125 blocks, which are 500 KB.
 const BLOCKS_A_DAY: i64 = 30;
 const BLOCK_EVERY: i64 = DAY / BLOCKS_A_DAY;
-/// Blocks over the steady pace up to which a noisy site's alerts are written at once.
+/// Blocks above the steady rate up to which alerts of a noisy site are written at once.
 const BURST_ALLOWED: i64 = 35;
-/// And up to which what no alert was made of is written when it is due, and an alert at once.
+/// Blocks above the steady rate up to which changes without an alert are written when due, and
+/// alerts without a minimum interval.
 const CHANGES_ALLOWED: i64 = 10;
-/// More than this over the pace is forgiven: a day later a mass outage counts no more.
+/// Limit of the debt in blocks: a day after a mass outage alerts are written at once again.
 const MAX_DEBT: i64 = 65;
-/// Alerts that a site may have a day before it counts as noisy.
+/// Alerts per day above which a site counts as noisy.
 const ALERTS_A_DAY: i64 = 3;
 const ALERT_EVERY: i64 = DAY / ALERTS_A_DAY;
-/// Beyond, alerts that come within this share a write: they go out as one message anyway.
+/// Minimum interval of urgent writes above `CHANGES_ALLOWED`. Alerts of one interval share a
+/// message.
 const SHARED: Duration = Duration::from_secs(1);
-/// And while the budget is spent.
+/// Minimum interval of urgent writes above `BURST_ALLOWED`.
 const SHARED_MORE: Duration = Duration::from_secs(10);
 
-/// Blocks written, as far as they are not yet worked off.
+/// Blocks that were written and not worked off yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spending {
     dry: Option<Moment>,
@@ -51,8 +53,8 @@ impl Spending {
         self.below(CHANGES_ALLOWED)
     }
 
-    /// How long after a write that began then the next may begin that must be made at once: alerts
-    /// share one where there are many.
+    /// Returns the minimum interval from a write that began at `began` to the next urgent one. It
+    /// makes many alerts share one write.
     pub fn apart(&self, began: Moment) -> Duration {
         if self.below(CHANGES_ALLOWED) <= began {
             Duration::ZERO
@@ -63,22 +65,22 @@ impl Spending {
         }
     }
 
-    /// When fewer than so many blocks are left to work off.
+    /// Returns when the debt is down to `blocks`.
     fn below(&self, blocks: i64) -> Moment {
         self.dry
             .map_or(Moment(i64::MIN), |at| Moment(at.0 - blocks * BLOCK_EVERY))
     }
 }
 
-/// Alerts that a site had, as far as they count.
+/// Recent alerts of a site, as a leaky bucket.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allowance {
     dry: Option<Moment>,
 }
 
 impl Allowance {
-    /// Whether one more is within it. That one counts in any case: a site has its allowance again
-    /// after it was quiet.
+    /// Counts an alert and returns whether it is within the allowance. Alerts beyond it count too:
+    /// only a quiet site gets its allowance back.
     pub fn take(&mut self, now: Moment) -> bool {
         let from = self.dry.map_or(now, |at| at.max(now));
         let within = from.since(now) <= millis((ALERTS_A_DAY - 1) * ALERT_EVERY);
@@ -86,7 +88,7 @@ impl Allowance {
         within
     }
 
-    /// Nothing of it is used.
+    /// Returns whether the whole allowance is unused.
     pub fn whole(&self, now: Moment) -> bool {
         self.dry.is_none_or(|at| at <= now)
     }

@@ -1,4 +1,4 @@
-//! What `/chart` shows: the picture's data, and the words under it.
+//! The reply to `/chart`: the picture's data, and the text below it.
 
 use crate::monitor::history::recording::Recorder;
 use crate::monitor::history::{History, RUN_SCALE, Share, Span};
@@ -12,10 +12,11 @@ use crate::monitor::time::Now;
 use crate::monitor::time::text::{lasting, response, run_time};
 use std::time::Duration;
 
-/// Strips of one picture at most (a terminal shows them all); the best are left out.
+/// Maximum number of strips in one picture; the best sites are left out. A terminal shows all
+/// strips.
 const STRIPS: usize = 20;
 
-/// The response time of one site, or how long its job ran, and when it was down.
+/// Returns the response times of one site, or the run times of its job, and when it was down.
 pub(crate) fn one(
     watched: &SiteState,
     history: &History,
@@ -58,7 +59,7 @@ pub(crate) fn one(
     (html, picture)
 }
 
-/// A strip for each site, worst first.
+/// Returns a strip for each site, worst first.
 pub(crate) fn many(
     sites: &[&SiteState],
     history: &Recorder,
@@ -69,10 +70,10 @@ pub(crate) fn many(
         .iter()
         .map(|w| (history.of(w).uptime(span, now.wall), *w))
         .collect();
-    // What nothing is known of comes last.
+    // Sites without data come last.
     shares.sort_by_key(|(share, w)| (share.up_of_10000().unwrap_or(u32::MAX), !w.is_down()));
     let shown = &shares[..shares.len().min(STRIPS)];
-    // All have the same axis.
+    // All strips share one axis.
     let first = shown
         .iter()
         .filter_map(|(_, w)| history.of(w).first_watched(now.wall))
@@ -111,8 +112,8 @@ pub(crate) fn many(
     (html + &numbers(&picture), picture)
 }
 
-/// A line for each strip whose name cannot be read in the picture, which has its number instead; HTML
-/// of 500 bytes at most.
+/// Returns a line for each strip whose name is not legible in the picture, which shows a number
+/// instead. HTML of at most 500 bytes.
 pub(crate) fn numbers(picture: &Picture) -> String {
     let Drawing::Strips(strips) = &picture.drawing else {
         return String::new();
@@ -136,7 +137,7 @@ fn local_ticks(from: i64, to: i64, now: Now) -> Vec<Tick> {
     ticks(from, to, |wall| now.zone.local(wall))
 }
 
-/// `99.95 % up`, and of how much, where that is not all of it.
+/// Returns `99.95 % up`, and the watched time if it is not the whole span.
 fn summary(share: Share, span: Span) -> String {
     let watched = Duration::from_secs(share.watched().as_secs() / 60 * 60);
     let whole = Duration::from_secs(span.seconds().unsigned_abs());

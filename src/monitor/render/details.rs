@@ -1,17 +1,17 @@
-//! What replies and the digest show of a site besides its state.
+//! The details of a site that replies and the digest show besides its state.
 
 use crate::monitor::expiry::Inspections;
 use crate::monitor::history::recording::Recorder;
 use crate::monitor::incident::Incidents;
 use crate::monitor::time::Clock;
 
-/// The components that have more of a site than its state.
+/// The components that hold such details.
 #[derive(Clone, Copy)]
 pub struct SiteDetails<'a> {
     pub incidents: &'a Incidents,
     pub expiry: &'a Inspections,
     pub history: &'a Recorder,
-    /// The wall clock is believed: times of the day may be shown.
+    /// Whether the wall clock is trusted, so that times of day may be shown.
     pub dated: bool,
 }
 

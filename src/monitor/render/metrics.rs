@@ -1,6 +1,8 @@
-//! The figures of `/metrics`, in Prometheus' text format 0.0.4 and in OpenMetrics 1.0.0 (docs/metrics.md).
+//! The figures of `/metrics`, in Prometheus' text format 0.0.4 and in OpenMetrics 1.0.0
+//! (docs/metrics.md).
 //!
-//! They are taken all at once and written in parts: with thousands of sites the text is megabytes.
+//! They are collected at once and written in parts, as the text of thousands of sites is megabytes
+//! long.
 
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{CheckResult, Phases};
@@ -9,10 +11,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A part is about as long as this, in bytes, but for a family's last line and a site's lines.
+/// Approximate size of a part in bytes. The lines of one site or the last line of a family may
+/// exceed it.
 const PART: usize = 16 * 1024;
 
-/// Upper bounds of the answer times' buckets: as OpenMetrics writes them, and in microseconds.
+/// Upper bounds of the answer time buckets: as OpenMetrics writes them, and in microseconds.
 pub const BUCKETS: [(&str, u64); 10] = [
     ("0.001", 1_000),
     ("0.0025", 2_500),
@@ -26,7 +29,7 @@ pub const BUCKETS: [(&str, u64); 10] = [
     ("10.0", 10_000_000),
 ];
 
-/// What the answer asked for.
+/// The format that the request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Text,
@@ -34,7 +37,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The answer's `Content-Type`.
+    /// Returns the `Content-Type` of the response.
     pub fn content_type(self) -> &'static str {
         match self {
             Format::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -43,29 +46,29 @@ impl Format {
     }
 }
 
-/// How long commands took to be answered, since the start.
+/// Histogram of the answer times of commands since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswerHistogram {
-    /// Answers of each of [`BUCKETS`] that are in none before it; those beyond the last are in `count` alone.
+    /// Answers per bucket, not cumulative. Those above the last bound are counted in `count` only.
     pub buckets: [u64; BUCKETS.len()],
     pub count: u64,
     pub sum: Duration,
 }
 
-/// Figures of the process, which only the edge can measure. `None`: not known.
+/// Figures of the process, which only the shell can measure. `None`: unknown.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessFigures {
     pub resident_bytes: Option<u64>,
     pub descriptors: Option<usize>,
     pub cpu: Option<Duration>,
-    /// When it was started, in Unix seconds.
+    /// Start time in Unix seconds.
     pub started: Option<i64>,
-    /// The Bot API answered the last request, and takes the token.
+    /// Whether the Bot API answered the last request and accepts the token.
     pub telegram_up: Option<bool>,
     pub answers: AnswerHistogram,
 }
 
-/// Figures of the agent that the core has.
+/// Figures of the agent that the core knows.
 #[derive(Clone, Debug)]
 pub struct AgentFigures {
     pub uplink_up: bool,
@@ -80,14 +83,14 @@ pub struct SiteFigures {
     pub state: State,
     pub took: Option<Duration>,
     pub phases: Option<Phases>,
-    /// By [`CheckResult::ALL`].
+    /// Counts in the order of [`CheckResult::ALL`].
     pub results: [u64; 3],
-    /// When its certificate ends, in Unix seconds.
+    /// End of its certificate in Unix seconds.
     pub certificate_ends: Option<i64>,
     pub incident_open: bool,
 }
 
-/// All figures of one moment.
+/// All figures at one moment.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub sites: Vec<SiteFigures>,
@@ -102,7 +105,7 @@ enum Kind {
     Histogram,
 }
 
-/// Whose figures a family has.
+/// The subject of a family: each site, or the agent.
 #[derive(Clone, Copy)]
 enum Series {
     Site(fn(&SiteFigures, &mut Lines)),
@@ -110,14 +113,14 @@ enum Series {
 }
 
 struct Family {
-    /// As samples have it, with `_total` for a counter.
+    /// The name in samples, with `_total` for a counter.
     name: &'static str,
     kind: Kind,
     help: &'static str,
     series: Series,
 }
 
-/// Every family, in the order of the answer. docs/metrics.md has the same table.
+/// All families, in the order of the output. docs/metrics.md has the same table.
 #[rustfmt::skip]
 const FAMILIES: &[Family] = &[
     site("sitemon_site_up", Kind::Gauge, "1: the site answers, be it degraded; 0: it is down. Without a series while it is not judged.", |site, lines| {
@@ -232,7 +235,7 @@ const fn agent(
     }
 }
 
-/// A whole number as values are written: in millionths.
+/// Converts a whole number to millionths, the unit of values.
 fn micros(whole: u64) -> u64 {
     whole.saturating_mul(1_000_000)
 }
@@ -245,12 +248,12 @@ fn time(duration: Duration) -> u64 {
 struct Lines {
     text: String,
     name: &'static str,
-    /// Labels of the site, escaped, e.g. `site="blog",group="web"`; empty for the agent's own.
+    /// Labels of the site, escaped, e.g. `site="blog",group="web"`; empty for the agent.
     labels: String,
 }
 
 impl Lines {
-    /// A sample with one more label, perhaps; its value is in millionths.
+    /// Writes a sample, optionally with one more label. `value` is in millionths.
     fn sample(&mut self, label: Option<(&str, &str)>, value: u64) {
         self.line("", label, value);
     }
@@ -290,7 +293,8 @@ impl Lines {
         self.line("_count", None, micros(answers.count));
     }
 
-    /// `# HELP`, `# TYPE` and, in OpenMetrics, `# UNIT`. There a counter's family is without `_total`.
+    /// Writes `# HELP`, `# TYPE` and, in OpenMetrics, `# UNIT`. OpenMetrics names a counter's
+    /// family without `_total`.
     fn head(&mut self, family: &Family, format: Format) {
         let open = format == Format::OpenMetrics;
         let name = match open {
@@ -317,7 +321,7 @@ impl Lines {
     }
 }
 
-/// `name="value"`, with backslashes, quotes and line ends escaped as both formats want it.
+/// Writes `name="value"`, with backslashes, quotes and line feeds escaped as both formats require.
 fn push_label(text: &mut String, name: &str, value: &str) {
     text.push_str(name);
     text.push_str("=\"");
@@ -337,7 +341,7 @@ fn push_label(text: &mut String, name: &str, value: &str) {
 pub struct MetricsText {
     metrics: Metrics,
     format: Format,
-    /// The next family, and the next site in it.
+    /// Indices of the next family, and of the next site in it.
     family: usize,
     site: usize,
 }
@@ -580,7 +584,7 @@ sitemon_site_state{site="blog",group="web",state="down"} 0
         assert_eq!(text, "site=\"ä\\\\n\\\"x\\\"\\n{},\"");
     }
 
-    /// The table of docs/metrics.md.
+    /// Compares the families with the table of docs/metrics.md.
     #[test]
     fn the_documentation_has_every_family() {
         let written = include_str!("../../../docs/metrics.md");

@@ -1,4 +1,4 @@
-//! Words of replies, and the data of pictures; the words of alerts are in [`crate::monitor::alert`].
+//! Texts of replies, and the data of pictures. Texts of alerts are in [`crate::monitor::alert`].
 
 pub(crate) mod charts;
 pub mod details;

@@ -3,18 +3,19 @@
 use crate::monitor::history::Part;
 use crate::monitor::time::text::date;
 
-/// Strips that are drawn at most: more would make a picture too high for its width.
+/// Maximum number of strips that are drawn: more would make the picture too high for its width.
 pub const MOST_STRIPS: usize = 15;
 
-/// A picture to be drawn by the transport's side: plain data, no pixels.
+/// A picture to be drawn by the transport: plain data, no pixels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Picture {
-    /// One line of plain text that says what it shows; also its name where it can't be shown.
+    /// One line of plain text that describes the picture. It replaces the picture where that cannot
+    /// be shown.
     pub title: String,
     pub drawing: Drawing,
 }
 
-/// What is drawn.
+/// The content of a picture.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Drawing {
     #[default]
@@ -23,44 +24,44 @@ pub enum Drawing {
     Strips(Strips),
 }
 
-/// Whether pictures have a letter for it: Latin and Cyrillic ones (U+0020 to U+017F, U+0400 to
-/// U+045F), and the dots of a text that is cut.
+/// Whether the font of pictures has this character: Latin and Cyrillic (U+0020 to U+017F, U+0400 to
+/// U+045F), and the ellipsis of a truncated text.
 pub fn has_letter(c: char) -> bool {
     matches!(c, ' '..='~' | '\u{A0}'..='\u{17F}' | '\u{400}'..='\u{45F}' | '…')
 }
 
-/// Whether a name can be read in a picture: a letter or digit of it can be drawn.
+/// Whether a name is legible in a picture: at least one of its letters or digits can be drawn.
 pub fn is_legible(name: &str) -> bool {
     name.chars().any(|c| has_letter(c) && c.is_alphanumeric())
 }
 
-/// The response time of one site, and when it was down.
+/// The response times of one site, and when it was down.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chart {
-    /// The site's name, as it is.
+    /// The site's name, not escaped.
     pub name: String,
     /// `last 24 h`.
     pub span: String,
     /// `99.95 % up of 23 h 10 min watched`.
     pub summary: String,
-    /// Slower than this, in ms, is degraded.
+    /// Response time in ms above which the site is degraded.
     pub slow: Option<f32>,
-    /// Equal parts of the time, oldest first.
+    /// Equal parts of the span, oldest first.
     pub parts: Vec<Part>,
     pub ticks: Vec<Tick>,
 }
 
-/// One strip a site: up, down, not watched.
+/// One strip per site: up, down or not watched.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Strips {
-    /// How many there are: `24 sites`.
+    /// The number of sites: `24 sites`.
     pub name: String,
     pub span: String,
-    /// Counts of the states: `3 up, 1 down`.
+    /// The counts of the states: `3 up, 1 down`.
     pub summary: String,
     /// Worst first.
     pub rows: Vec<Strip>,
-    /// Sites that have no strip, all at least as well as those shown.
+    /// Number of sites without a strip. None of them is worse than those shown.
     pub left_out: usize,
     pub ticks: Vec<Tick>,
 }
@@ -68,9 +69,9 @@ pub struct Strips {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Strip {
     pub name: String,
-    /// `99.95 %`; empty when nothing is known.
+    /// `99.95 %`; empty if it is unknown.
     pub percent: String,
-    /// Slower than this, in ms, is degraded.
+    /// Response time in ms above which the site is degraded.
     pub slow: Option<f32>,
     pub parts: Vec<Part>,
 }
@@ -78,13 +79,13 @@ pub struct Strip {
 /// A label on the time axis, in local time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tick {
-    /// Where, from 0 (oldest) to 1.
+    /// Position on the axis, from 0 (oldest) to 1.
     pub at: f32,
     pub label: String,
 }
 
-/// Labels of the time from `from` to `to` (Unix seconds) at round local times, two to eight; `local`
-/// is what a clock on the wall shows, as seconds since 1970 of its own reckoning.
+/// Returns two to eight labels at round local times between `from` and `to` (Unix seconds). `local`
+/// converts Unix seconds to local time, in seconds since 1970-01-01 00:00 local time.
 pub fn ticks(from: i64, to: i64, local: impl Fn(i64) -> i64) -> Vec<Tick> {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 3600;
@@ -99,13 +100,13 @@ pub fn ticks(from: i64, to: i64, local: impl Fn(i64) -> i64) -> Vec<Tick> {
         .unwrap_or(15 * DAY);
     let mut ticks = Vec::new();
     let mut before = local(from).div_euclid(every);
-    // Zones are ahead by quarters of an hour.
+    // Offsets of time zones are multiples of 15 minutes.
     let step = every.min(15 * MINUTE);
     let first = from.div_euclid(step) * step + step;
     for at in (first..to).step_by(usize::try_from(step).unwrap_or(900)) {
         let shown = local(at);
         let number = shown.div_euclid(every);
-        // An hour that comes twice has one label.
+        // An hour that occurs twice has one label.
         if number > before {
             before = number;
             let minute = shown.rem_euclid(DAY) / MINUTE;

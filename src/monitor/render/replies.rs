@@ -1,4 +1,4 @@
-//! State in, words out: the answers to commands that only look.
+//! Replies to commands that only read the state.
 
 use crate::monitor::expiry::{Subject, Watch, left_text};
 use crate::monitor::history::recording::uptime_line;
@@ -17,11 +17,12 @@ use crate::monitor::time::text::{
 use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 
-/// Sites that `/status` names: one screen.
+/// Maximum number of sites that `/status` lists: one screen.
 const STATUS_LINES: usize = 20;
 const INCIDENT_LINES: usize = 15;
 
-/// Those of the sites that are not up, worst first.
+/// Returns the sites that are not up, that fail without being judged yet, or that flap; worst
+/// first.
 pub(crate) fn worst_first<'a>(sites: &[&'a SiteState]) -> Vec<&'a SiteState> {
     let mut troubled: Vec<&SiteState> = sites
         .iter()
@@ -35,8 +36,8 @@ pub(crate) fn worst_first<'a>(sites: &[&'a SiteState]) -> Vec<&'a SiteState> {
     troubled
 }
 
-/// Counts, then the `troubled` ones of the sites, which are not up. `acknowledged`: the outage of the
-/// site of this name is. `seen`: the chat may know of a site of this name.
+/// Returns the counts of all sites, then the `troubled` ones. `acknowledged`: whether the outage of
+/// a site is acknowledged. `seen`: whether the chat may see a site. Both take a name.
 pub(crate) fn status(
     sites: &[&SiteState],
     troubled: &[&SiteState],
@@ -96,7 +97,7 @@ fn maintenance_line(sites: &[&SiteState], now: Now) -> Option<String> {
     })
 }
 
-/// `04:00`, with its day when that is not today.
+/// Returns `04:00`, with the day if it is not today.
 fn until_text(until: i64, now: Now) -> String {
     clock_times(now.wall, until, now).1
 }
@@ -127,7 +128,7 @@ fn status_line(watched: &SiteState, seen: &dyn Fn(&str) -> bool, now: Now) -> St
     }
 }
 
-/// Every site with its state and last response time.
+/// Returns every site with its state and last response time.
 pub(crate) fn list(sites: &[&SiteState], now: Now) -> String {
     if sites.is_empty() {
         return "No site is configured.".to_owned();
@@ -144,7 +145,7 @@ pub(crate) fn list(sites: &[&SiteState], now: Now) -> String {
     sites.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Why it is not up, unless that names a site that the chat may not know of.
+/// Returns why a site is not up, unless the reason names a site that the chat may not see.
 fn reason(watched: &SiteState, seen: &dyn Fn(&str) -> bool) -> Option<String> {
     let parent = watched.config().after.as_deref().filter(|name| !seen(name));
     let hidden = parent.map(behind);
@@ -153,7 +154,7 @@ fn reason(watched: &SiteState, seen: &dyn Fn(&str) -> bool) -> Option<String> {
         .filter(|cause| hidden.as_ref() != Some(cause))
 }
 
-/// One site in detail.
+/// Returns one site in detail.
 pub(crate) fn site(
     watched: &SiteState,
     due: Option<Moment>,
@@ -245,12 +246,12 @@ pub(crate) fn site(
     lines.join("\n")
 }
 
-/// What a job printed last.
+/// Returns the last lines that a job printed.
 pub(crate) fn printed_lines(printed: &str) -> Option<String> {
     (!printed.is_empty()).then(|| format!("<pre>{}</pre>", escape(printed)))
 }
 
-/// An HTTP check has all four; of the others' those that took time.
+/// An HTTP check shows all four phases; other checks show those that took time.
 fn phases_line(phases: &Phases, watched: &SiteState) -> String {
     if phases.reused {
         let first_byte = response(phases.first_byte);
@@ -292,7 +293,7 @@ fn expiry_line(watch: &Watch, subject: Subject, now: Now) -> Option<String> {
     }
 }
 
-/// The last checks, newest first.
+/// Returns the last checks, newest first.
 pub(crate) fn history(watched: &SiteState, now: Now) -> String {
     if watched.recent().next().is_none() {
         let what = match watched.job() {
@@ -327,7 +328,8 @@ pub(crate) fn history(watched: &SiteState, now: Now) -> String {
     lines.join("\n")
 }
 
-/// The last of these incidents, which are sorted by age, open ones first. `site`: all are of it.
+/// Returns the last of these incidents, which are sorted by age, with open ones first. `site`: the
+/// site that all of them are about.
 pub(crate) fn incidents(
     mut list: Vec<&Incident>,
     site: Option<&str>,
@@ -347,7 +349,7 @@ pub(crate) fn incidents(
     lines.join("\n")
 }
 
-/// `name`: of its site, with a space in front, unless that goes without saying.
+/// `name`: the site's name with a space in front; empty if all lines are about the same site.
 fn incident_line(incident: &Incident, name: &str, dated: bool, now: Now) -> String {
     let (n, cause) = (incident.number(), escape(incident.cause()));
     let (length, ago) = (lasting(incident.length(now)), |at| lasting(now.since(at)));
@@ -370,7 +372,7 @@ fn incident_line(incident: &Incident, name: &str, dated: bool, now: Now) -> Stri
     }
 }
 
-/// How long a check, or the job, took.
+/// Returns how long a check took, or how long a job ran.
 fn took_text(watched: &SiteState, took: Duration) -> String {
     match watched.job() {
         Some(_) => run_time(took),
@@ -382,12 +384,12 @@ fn answer_time(took: Option<Duration>) -> String {
     took.map_or_else(|| "no answer".to_owned(), response)
 }
 
-/// `text` behind a separator; nothing where there is none.
+/// Returns the text after a separator; empty without a text.
 fn suffix(separator: &str, text: Option<&str>) -> String {
     text.map_or_else(String::new, |text| format!("{separator}{}", escape(text)))
 }
 
-/// ` by Ann`; nothing where the name is not known.
+/// Returns ` by Ann`; empty if the name is unknown.
 pub(crate) fn by(name: &str) -> String {
     const LONGEST: usize = 32;
     if name.is_empty() {
@@ -398,7 +400,7 @@ pub(crate) fn by(name: &str) -> String {
     format!(" by {}{cut}", escape(&short))
 }
 
-/// That no alerts are made of it, behind its line.
+/// Returns the mark of a site that is muted or under maintenance, to be appended to its line.
 fn silence(watched: &SiteState, now: Now) -> &'static str {
     if watched.is_muted(now.moment()) {
         " 🔕"

@@ -1,9 +1,9 @@
-//! What is said of the runs of actions: plain text.
+//! Texts about the runs of actions, as plain text.
 
 use crate::monitor::incident::remediation::RunRequest;
 use crate::monitor::site::printable::{CAUSE, lines};
 
-/// ` for wan (#5)`.
+/// Returns ` for wan (#5)`; empty for an action without a site.
 fn about(request: &RunRequest) -> String {
     let number = request.incident.map(|number| format!(" (#{number})"));
     match request.site.as_str() {
@@ -12,7 +12,7 @@ fn about(request: &RunRequest) -> String {
     }
 }
 
-/// For the log.
+/// Returns the log line for the start of a run.
 pub fn begins(request: &RunRequest) -> String {
     let by = match &request.asked {
         None => "by itself".to_owned(),
@@ -24,7 +24,7 @@ pub fn begins(request: &RunRequest) -> String {
     format!("{} runs {by}{}", request.action, about(request))
 }
 
-/// What came of a run. `site`: with the site that it was for.
+/// Returns the text about the end of a run. `site`: whether it names the site.
 pub fn result(request: &RunRequest, result: &str, site: bool) -> String {
     let by = match &request.asked {
         None => " by itself".to_owned(),

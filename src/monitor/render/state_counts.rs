@@ -1,8 +1,8 @@
-//! How many sites are in which state, and the orders in which states are named.
+//! Counts of sites by state, and the orders in which states are listed.
 
 use crate::monitor::site::state::{SiteState, State};
 
-/// The order in which sites that are not up are named.
+/// The order in which replies list sites that are not up.
 pub const WORST_FIRST: [State; 6] = [
     State::Down,
     State::Degraded,
@@ -23,7 +23,7 @@ pub const WORST_LAST: [State; 7] = [
     State::Down,
 ];
 
-/// `4 up`, `1 down`: the states that sites are in, in this order.
+/// Returns the counts of the states that occur, in this order: `4 up`, `1 down`.
 pub fn state_counts(sites: &[&SiteState], order: &[State]) -> Vec<String> {
     let of = |state: State| sites.iter().filter(|w| w.state() == state).count();
     let counts = order.iter().map(|&state| (of(state), state));
@@ -31,7 +31,7 @@ pub fn state_counts(sites: &[&SiteState], order: &[State]) -> Vec<String> {
     counts.map(|(n, state)| format!("{n} {state}")).collect()
 }
 
-/// The same, and first how many are up, be it none.
+/// Returns the same with the count of up sites first, even if it is zero.
 pub fn up_and_others(sites: &[&SiteState], order: &[State]) -> Vec<String> {
     let up = sites.iter().filter(|w| w.state() == State::Up).count();
     let others: Vec<State> = order.iter().copied().filter(|s| *s != State::Up).collect();

@@ -1,40 +1,40 @@
-//! The agent itself: what `/stats` shows.
+//! The reply to `/stats`: figures of the agent itself.
 
 use crate::monitor::render::text::{count, escape, size};
 use crate::monitor::schedule::late_rounds::grouped;
 use crate::monitor::time::text::lasting;
 use std::time::Duration;
 
-/// Figures that only the edge can measure.
+/// Figures that only the shell can measure. `None`: unknown, e.g. without `/proc`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Vitals {
     pub uptime: Duration,
-    /// Resident memory in KiB now and at most since the start; `None` where `/proc` does not tell.
+    /// Resident memory in KiB, now and the maximum since the start.
     pub resident_kib: Option<u64>,
     pub peak_kib: Option<u64>,
     pub descriptors: Option<usize>,
     pub threads: Option<usize>,
-    /// TCP sockets that are connected.
+    /// Connected TCP sockets.
     pub connections: Option<usize>,
     pub max_connections: usize,
-    /// Answer times of the last commands, median and 99th percentile, from the arrival of the
-    /// update to our request; `None` before the first.
+    /// Median and 99th percentile of the answer times of recent commands, from the arrival of the
+    /// update to the request with the reply; `None` before the first.
     pub answers: Option<(Duration, Duration)>,
-    /// Written to the state directory since the start: bytes of whole 4 KB blocks.
+    /// Bytes written to the state directory since the start, in whole 4 KB blocks.
     pub bytes_written: u64,
     pub machine: MachineFigures,
 }
 
-/// Figures of the machine that it runs on, as far as they are known.
+/// Figures of the machine. `None`: unknown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MachineFigures {
-    /// Bytes left where the state directory is.
+    /// Free bytes on the file system of the state directory.
     pub disk_free: Option<u64>,
-    /// Bytes of memory that programs can still have.
+    /// Bytes of memory available to programs.
     pub memory_available: Option<u64>,
-    /// The load average of 5 minutes.
+    /// Load average over 5 minutes.
     pub load: Option<f64>,
-    /// Of the hottest thermal zone, in degrees Celsius.
+    /// Temperature of the hottest thermal zone in degrees Celsius.
     pub temperature: Option<i32>,
 }
 
@@ -58,16 +58,16 @@ impl MachineFigures {
 pub struct Tally {
     pub sites: usize,
     pub checks: u64,
-    /// Rounds that came late, and all that were due.
+    /// Rounds that were late, and all rounds that were due.
     pub late: (u64, u64),
     pub internal_errors: u64,
-    /// Checks that counted for nothing, for want of something on this machine.
+    /// Failed checks that were not counted because of a fault of this machine.
     pub excused: u64,
     pub alerts_waiting: usize,
 }
 
-/// The answer to `/stats`. `late`: how many checks are wanted and done, while rounds are late; `channels`: a line
-/// for each channel besides the chats.
+/// Returns the reply to `/stats`. `late`: requested and completed checks while rounds are late.
+/// `channels`: a line for each channel besides the chats.
 pub fn render(vitals: &Vitals, tally: Tally, late: Option<&str>, channels: &[String]) -> String {
     let unknown = || "unknown".to_owned();
     let mib = |kib: u64| format!("{:.1} MB", kib as f64 / 1024.0);
@@ -111,7 +111,7 @@ pub fn render(vitals: &Vitals, tally: Tally, late: Option<&str>, channels: &[Str
     lines.join("\n")
 }
 
-/// Sub-millisecond answers are the rule.
+/// Two decimals below 10 ms, as most answer times are below 1 ms.
 fn fine(d: Duration) -> String {
     if d < Duration::from_millis(10) {
         format!("{:.2} ms", d.as_secs_f64() * 1000.0)
@@ -124,7 +124,7 @@ fn fine(d: Duration) -> String {
 pub(crate) mod tests {
     use super::*;
 
-    /// Every figure is known.
+    /// Returns figures that are all known.
     pub(crate) fn figures() -> (Vitals, Tally) {
         let vitals = Vitals {
             uptime: Duration::from_secs(90_000),

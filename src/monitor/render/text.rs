@@ -1,13 +1,13 @@
-//! Text of messages: escaping, counting, cutting what is too long.
+//! Text of messages: escaping, counts, and truncation to Telegram's limits.
 
 /// Telegram's limit for one message, counted in UTF-16 units to be safe (Bot API `sendMessage`).
 pub const MESSAGE_UNITS: usize = 4096;
 
-/// What begins a text from right to left (UAX #9, FSI).
+/// Starts an isolated text of either direction (UAX #9, FSI).
 const ISOLATE: char = '\u{2068}';
 
-/// `text` made safe inside Telegram's HTML (Bot API, "HTML style"). One that is written from right to
-/// left is isolated, so that it does not reorder what stands beside it (UAX #9, section 2.4).
+/// Escapes `text` for Telegram's HTML (Bot API, "HTML style"). A text with right-to-left characters
+/// is isolated, so that it does not reorder its surroundings (UAX #9, section 2.4).
 pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let isolated = text.chars().any(right_to_left);
@@ -21,7 +21,7 @@ pub fn escape(text: &str) -> String {
             '&' => safe.push_str("&amp;"),
             '"' => safe.push_str("&quot;"),
             c if c.is_control() && c != '\n' => safe.push(' '),
-            // What steers the order of the whole line is for us alone.
+            // Characters that reorder the rest of the line are removed; only we insert them.
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' => {}
             '\u{2066}'..='\u{2069}' => {}
             c => safe.push(c),
@@ -33,7 +33,7 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
-/// Hebrew, Arabic and their like (the blocks that UAX #9 counts as R or AL).
+/// Whether a character is in a block of Hebrew, Arabic or another script of class R or AL (UAX #9).
 fn right_to_left(c: char) -> bool {
     matches!(
         c,
@@ -42,12 +42,12 @@ fn right_to_left(c: char) -> bool {
     )
 }
 
-/// A name in bold, whatever is in it.
+/// Returns a name in bold, escaped.
 pub fn bold(name: &str) -> String {
     format!("<b>{}</b>", escape(name))
 }
 
-/// An address without what may be secret: its user and its query are masked.
+/// Returns a URL with its user information and query masked, as they may be secret.
 pub fn masked(url: &str) -> String {
     let start = url.find("//").map_or(0, |slashes| slashes + 2);
     let query = url[start..].find(['?', '#']).map(|at| start + at);
@@ -64,8 +64,8 @@ pub fn masked(url: &str) -> String {
     shown
 }
 
-/// An address as a link. One that may hold a secret is no link, but [`masked`], and a variable in it has
-/// no value here.
+/// Returns a URL as a link. If it may contain a secret or a variable, which has no value here, the
+/// [`masked`] URL is returned as plain text.
 pub fn link(url: &str) -> String {
     let shown = masked(url);
     let open = shown == url && !url.contains('$');
@@ -76,7 +76,7 @@ pub fn link(url: &str) -> String {
     }
 }
 
-/// `a, b and 7 more`, `most` of them named.
+/// Returns `a, b and 7 more`; at most `most` names are listed.
 pub fn named(names: &[&str], most: usize) -> String {
     let (named, more) = names.split_at(names.len().min(most));
     let named: Vec<String> = named.iter().map(|name| escape(name)).collect();
@@ -87,7 +87,7 @@ pub fn named(names: &[&str], most: usize) -> String {
     named.join(", ") + &more
 }
 
-/// `1 site`, `5 sites`.
+/// Returns `1 site`, `5 sites`.
 pub fn count(n: usize, what: &str) -> String {
     if n == 1 {
         format!("1 {what}")
@@ -96,7 +96,8 @@ pub fn count(n: usize, what: &str) -> String {
     }
 }
 
-/// `1.2 GB`, `29 GB`, `60 MB`: bytes, rounded down; each unit is 1024 of the one before.
+/// Returns a number of bytes as `1.2 GB`, `29 GB` or `60 MB`, rounded down; units are powers of
+/// 1024.
 pub fn size(bytes: u64) -> String {
     let mut units = [("TB", 40), ("GB", 30), ("MB", 20), ("KB", 10)].into_iter();
     match units.find(|(_, shift)| bytes >> shift > 0) {
@@ -111,13 +112,13 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Length as Telegram counts it at worst: tags included, in UTF-16 units.
+/// Returns the length as Telegram counts it at most: in UTF-16 code units, with tags.
 pub fn units(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
 }
 
-/// Lines packed into messages of at most [`MESSAGE_UNITS`], cut at line ends only. A line must be
-/// whole HTML by itself; one that is too long by itself is cut as plain text.
+/// Packs lines into messages of at most [`MESSAGE_UNITS`], which are split at line ends only. Each
+/// line must be complete HTML; a line that is too long is truncated as text without mark-up.
 pub fn pack<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut messages: Vec<String> = Vec::new();
     let mut used = 0;
@@ -139,7 +140,7 @@ pub fn pack<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     messages
 }
 
-/// A line within the limit. A longer one loses its mark-up, since a cut could fall into a tag.
+/// Truncates a line to the limit. A longer one loses its mark-up, as the cut could be inside a tag.
 fn shorten(line: &str) -> String {
     if units(line) < MESSAGE_UNITS {
         return line.to_owned();
@@ -162,7 +163,7 @@ fn shorten(line: &str) -> String {
     for c in bare.chars() {
         used += c.len_utf16();
         if used >= MESSAGE_UNITS - 1 {
-            // Not in the middle of an entity either.
+            // An entity must not be cut either.
             if let Some(start) = short.rfind('&')
                 && !short[start..].contains(';')
             {
@@ -211,7 +212,7 @@ mod tests {
     fn a_name_from_right_to_left_does_not_reorder_the_line() {
         assert_eq!(bold("אתר"), "<b>\u{2068}אתר\u{2069}</b>");
         assert_eq!(bold("blog"), "<b>blog</b>");
-        // An override of its own would turn round all that follows.
+        // An override in a name would reorder everything after it.
         assert_eq!(bold("a\u{202e}b\u{2067}"), "<b>ab</b>");
     }
 

@@ -1,4 +1,4 @@
-//! A site's `chats` is an access list: to other chats the site does not exist.
+//! The `chats` of a site is an access list: for other chats the site does not exist.
 
 use super::world::*;
 use crate::monitor::bot::command::COMMANDS;
@@ -9,8 +9,8 @@ use crate::monitor::site::access::Access;
 use crate::monitor::site::state::State;
 use crate::monitor::{Event, Settings};
 
-/// `vault` and what lies behind it, `vault door`, are for CHAT alone; `home` and `lamp` are for all,
-/// though `lamp` depends on `vault`. All are in one group.
+/// Returns four sites of one group. `vault` and `vault door`, which depends on it, are for CHAT
+/// only; `home` and `lamp` are for all, although `lamp` depends on `vault`.
 fn sites() -> Vec<Site> {
     ["home", "vault", "vault door", "lamp"]
         .into_iter()
@@ -23,7 +23,7 @@ fn sites() -> Vec<Site> {
         .collect()
 }
 
-/// `vault` is down, and both chats have heard what they are told.
+/// Returns a world with `vault` down, after the alerts for both chats.
 fn vault_down() -> World {
     let mut world = World::with(sites(), access_for(&[CHAT, GROUP])).running_for(60);
     world.fate_for("vault", bad(), 120);
@@ -34,7 +34,7 @@ fn vault_down() -> World {
     world
 }
 
-/// What GROUP reads after it has asked: texts, labels and pictures.
+/// Sends a command from GROUP and returns what it gets: texts, labels and pictures.
 fn group_asks(world: &mut World, text: &str) -> String {
     let before = world.sent.len();
     world.ask_from(GROUP, Some(2), text);
@@ -235,7 +235,7 @@ fn what_is_added_where_it_would_not_be_told_is_refused() {
         chats: Some(vec![CHAT]),
         ..site("new.example")
     };
-    // As `[defaults]` with `chats` makes it.
+    // A site whose `chats` come from `[defaults]`.
     let actions = world.monitor.handle(
         world.now(),
         update(GROUP, "/add https://other.example/", 99),

@@ -1,4 +1,4 @@
-//! Actions: the button, the question, runs by themselves and what keeps them back.
+//! Actions: buttons, confirmation, automatic runs and what prevents them.
 
 use super::jobs::{job, report};
 use super::world::*;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const MIN: u64 = 60;
 
-/// For the site `blog`.
+/// Returns an action for the site `blog`.
 pub fn action(name: &str, auto: Option<u64>) -> Remediation {
     Remediation {
         name: name.to_owned(),
@@ -35,7 +35,7 @@ fn offline(auto: u64) -> Remediation {
     }
 }
 
-/// `blog` is down, and the action is there.
+/// Returns a world with `blog` down and an action for it.
 fn down(auto: Option<u64>) -> World {
     let mut world = World::of(&["blog", "shop"]);
     world.set_actions(vec![action("restart modem", auto)]);
@@ -45,7 +45,7 @@ fn down(auto: Option<u64>) -> World {
     world
 }
 
-/// Presses the button that says `label` under the last message that has one.
+/// Presses the button `label` under the last message that has one.
 #[track_caller]
 fn press(world: &mut World, user: i64, label: &str) -> Option<String> {
     let with_it = |b: &&crate::monitor::outbox::message::Button| b.label == label;
@@ -103,13 +103,13 @@ fn the_button_asks_first_and_the_result_stands_in_the_alert() {
     );
     world.pass(5);
     alert_says(&world, "\n⚙️ restart modem by Ann: HTTP 200");
-    // The buttons of the question are gone with it; one pressed twice does nothing.
+    // The buttons of the question are removed with it; a second press has no effect.
     let (id, _) = world.shown.last().cloned().expect("the answer");
     let again = Press {
         chat: CHAT,
         user: Some(1),
         message_id: id,
-        // As it was when the button was pressed.
+        // The text at the time of the press.
         html: Some(question.html),
         date: world.now().wall,
         data: question.buttons[0][0].data.clone(),
@@ -136,7 +136,7 @@ fn a_button_that_is_old_leaves_an_alert_what_still_makes_sense() {
     };
     world.set_actions(vec![both]);
     world.pass(3 * MIN);
-    // What waits for Telegram goes out as one message.
+    // Alerts that wait for Telegram are sent as one message.
     telegram_is_away(&mut world);
     all(&mut world, &["blog", "shop"], bad());
     world.pass(20 * MIN);
@@ -165,7 +165,7 @@ fn a_button_that_is_old_leaves_an_alert_what_still_makes_sense() {
         let labels = alert.buttons.iter().flatten().map(|b| b.label.clone());
         labels.collect::<Vec<_>>()
     };
-    // The button is of the first of them, which is over.
+    // The button names the first of them, which is over.
     world.fate_for("blog", good(40), 2 * MIN);
     assert_eq!(again(&mut world).as_deref(), Some(""));
     assert_eq!(last(&world), "⚙️ Run restart modem?");
@@ -174,7 +174,7 @@ fn a_button_that_is_old_leaves_an_alert_what_still_makes_sense() {
         world.runs.last().map(|(_, run)| run.site.as_str()),
         Some("shop")
     );
-    // The file has no such action any more.
+    // The file no longer has this action.
     world.set_actions(Vec::new());
     let gone = "That is too old: there is no such action any more.";
     assert_eq!(again(&mut world).as_deref(), Some(gone));
@@ -183,7 +183,7 @@ fn a_button_that_is_old_leaves_an_alert_what_still_makes_sense() {
         labels(&world),
         ["Check now", "Acknowledge", "Mute 1 h", "Mute 1 d"]
     );
-    // Nor for the site that is down still.
+    // The file has the action, but not for the site that is still down.
     world.set_actions(vec![action("restart modem", None)]);
     assert_eq!(
         again(&mut world).as_deref(),
@@ -274,11 +274,11 @@ fn forged_and_old_presses_run_nothing() {
             "{data}"
         );
     }
-    // A message of before the incident ended.
+    // A button of a message from before the end of the incident.
     world.fate_for("blog", good(40), 2 * MIN);
     let over = with(&mut world, format!(">{key} 1"));
     assert_eq!(over.as_deref(), Some("That is too old: #1 is over."));
-    // The question of before a restart.
+    // A question from before a restart.
     world.ask("/run restart modem");
     let yes = world.shown.last().expect("a question").1.buttons[0][0]
         .data
@@ -381,7 +381,7 @@ fn a_chat_knows_of_no_action_of_a_site_that_it_may_not_see() {
     world.pass(MIN);
     let none = "There is no action <b>restart</b>. /run lists all.";
     assert_eq!(world.ask_from(CHAT, Some(1), "/run restart"), [none]);
-    // One for both: a chat reads of no outage of the other.
+    // An action for both: a chat sees nothing about the outage of a site that is hidden from it.
     let both = Remediation {
         sites: vec!["blog".to_owned(), "shop".to_owned()],
         ..action("both", None)
@@ -462,7 +462,7 @@ fn nothing_runs_by_itself_while_muted_paused_or_under_maintenance() {
     world.ask("/pause blog");
     world.pass(60 * MIN);
     assert!(world.runs.is_empty());
-    // From 08:20, when it went down.
+    // Maintenance from 08:00, when the world starts, until 10:00.
     let maintenance = vec![window(480, 600)];
     let mut world = World::new(vec![crate::monitor::site::Site {
         maintenance,
@@ -511,7 +511,7 @@ fn a_run_by_itself_is_told_where_the_alert_has_no_room_for_it() {
     );
 }
 
-/// Telegram is away from the next sending on, for some ten minutes.
+/// Makes deliveries fail for about ten minutes.
 fn telegram_is_away(world: &mut World) {
     let away = telegram_fails(None, "no route");
     world.deliveries = std::iter::repeat_n(away, 15).collect();
@@ -545,7 +545,7 @@ fn before_a_run_by_itself_the_uplink_is_seen_to_be_up() {
     world.pass(3 * MIN);
     world.fate_for("blog", from(THERE, bad()), 10 * MIN);
     assert_eq!((world.state("blog"), world.runs.len()), (State::Down, 0));
-    // The line goes, and no check has failed by that yet.
+    // The uplink goes down, and no check has failed because of that yet.
     world.line = LINE_DOWN;
     world.pass(10 * MIN);
     assert!(world.runs.is_empty());
@@ -585,7 +585,7 @@ fn after_a_crash_the_result_is_unknown_and_nothing_is_repeated() {
     let unknown = "restart modem by itself for blog (#1): result unknown";
     let told = told.iter().filter(|text| text.contains(unknown)).count();
     assert_eq!(told, 1);
-    // And it can be run again.
+    // A user can run it again.
     world.ask("/run restart modem");
     press(&mut world, 1, "Yes");
     assert_eq!(world.runs.len(), 1);
@@ -605,7 +605,7 @@ fn a_chat_that_the_file_lost_meanwhile_hears_of_no_result() {
         world.received();
         world
     };
-    // While it runs.
+    // The file changes during the run.
     let mut world = started();
     world.feed(reloaded(
         vec![site("blog"), site("shop")],
@@ -620,7 +620,7 @@ fn a_chat_that_the_file_lost_meanwhile_hears_of_no_result() {
     let to_it = world.sent[sent..].iter().filter(|(_, m)| m.chat == CHAT);
     assert_eq!(to_it.count(), 0);
     assert!(world.logs.iter().any(|line| line.contains("HTTP 200")));
-    // While the agent was off.
+    // The file changes while the agent is off.
     let mut world = started();
     let snapshot = world.monitor.snapshot(world.now());
     let wall = world.now().wall + 5;
@@ -653,11 +653,11 @@ fn a_job_that_failed_or_is_missing_has_its_action_too() {
     assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 0));
     world.pass(2 * MIN);
     assert_eq!(world.runs.len(), 1);
-    // Missing.
+    // The report is missing.
     report(&mut world, "backup", ReportKind::Good, Some(0), 5, "");
     world.pass(27 * 60 * MIN);
     assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 2));
-    // It is down over a restart of the agent, and no run was made yet.
+    // The outage continues over a restart of the agent, before the first run.
     report(&mut world, "backup", ReportKind::Good, Some(0), 5, "");
     world.pass(12 * 60 * MIN);
     report(
@@ -710,7 +710,7 @@ fn our_own_connection_has_its_action_and_chats_hear_of_it_afterwards() {
             .any(|t| t.contains("restart modem by itself: HTTP 200")),
         "{told:?}"
     );
-    // Not again in this time without a connection, whatever is restarted.
+    // The action does not run again in the same offline period, even after a restart.
     let snapshot = world.monitor.snapshot(world.now());
     let settings = Settings {
         uplink: true,
@@ -724,7 +724,7 @@ fn our_own_connection_has_its_action_and_chats_hear_of_it_afterwards() {
     world.feed(Event::Due);
     world.pass(60 * MIN);
     assert_eq!(world.runs.len(), 1);
-    // The next time it does.
+    // It runs again in the next offline period.
     world.line = LINE_UP;
     world.fate_for("blog", from(THERE, good(40)), 20 * MIN);
     world.line = LINE_DOWN;

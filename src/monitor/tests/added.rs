@@ -100,7 +100,7 @@ fn those_that_are_still_being_checked_count_too() {
     for n in 0..99 {
         world.ask(&format!("/add https://host-{n}/"));
     }
-    // Not through the world, whose checks end at once.
+    // Not through [`World`], whose checks end at once.
     let mut examined = |id, url: &str| {
         let content = written(CHAT, 1, &format!("/add {url}"), world.now().wall);
         let now = world.now();
@@ -112,7 +112,7 @@ fn those_that_are_still_being_checked_count_too() {
     assert!(!examined(1001, "https://one-more/"));
 }
 
-/// What is done of an event, without the world: its checks end at once.
+/// Handles an event and returns the actions, without [`World`], whose checks end at once.
 fn done(world: &mut World, event: Event) -> Vec<Action> {
     let now = world.now();
     world.monitor.handle(now, event)

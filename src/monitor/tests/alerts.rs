@@ -1,4 +1,4 @@
-//! What is told, and what is not.
+//! Which changes have an alert, and which do not.
 
 use super::world::*;
 use crate::monitor::Event;
@@ -61,7 +61,7 @@ fn an_unacknowledged_outage_is_repeated_and_an_acknowledged_one_is_not() {
         ]
     );
     assert_eq!(world.ask("/ack"), ["👍 Acknowledged: #1 <b>blog</b>"]);
-    // The alert says so.
+    // The alert is edited, so it needs no further message.
     world.pass(5);
     world.received();
     world.pass(24 * 3600);
@@ -111,7 +111,7 @@ fn a_mute_withholds_and_an_outage_that_outlasts_it_is_told_then() {
     );
 }
 
-/// Up again, and fast again, after two good answers.
+/// Returns a site that needs two successful checks to be up, or fast, again.
 fn wary() -> Site {
     Site {
         recover: 2,
@@ -138,7 +138,7 @@ fn what_the_last_check_speaks_against_is_not_told_when_a_mute_ends() {
         world.received();
         world.pass(5);
         assert_eq!(world.received(), Vec::<String>::new());
-        // It was well for a moment only.
+        // The recovery lasted for one check only.
         world.fate("blog", trouble);
         world.pass_a_check();
         world.pass(2);
@@ -253,7 +253,7 @@ fn two_within_a_second_are_one_message() {
     );
 }
 
-/// Three sites are down, and a `/check` finds two of them up again.
+/// Returns a world with three sites down, of which a `/check` finds two up again.
 fn two_of_three_recover() -> World {
     let mut world = World::of(&["blog", "shop", "wiki"]).running_for(65);
     for name in ["blog", "shop", "wiki"] {
@@ -287,7 +287,7 @@ fn a_hundred_that_recover_within_a_minute_are_few_messages_and_none_waits_for_lo
     all(&mut world, &names, bad());
     world.pass(300);
     world.sent.clear();
-    // One stays down: it is no reason to wait for more.
+    // One stays down, which must not delay the messages.
     all(&mut world, &names[1..], good(40));
     world.pass(130);
     let told: Vec<i64> = world.sent.iter().map(|(at, _)| *at).collect();

@@ -1,4 +1,4 @@
-//! What a world is made of: sites, what their checks find, who may command.
+//! Builders for the parts of a world: sites, outcomes, access lists, events.
 
 use super::world::{CHAT, WALL};
 use crate::monitor::outbox::message::{Content, Delivery, Incoming};
@@ -11,7 +11,7 @@ use crate::plain_site::plain_site;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// When the program of these tests was built: November 2023.
+/// When the program of these tests was built: 2023-11-14.
 pub const BUILT: i64 = 1_700_000_000;
 
 pub fn good(ms: u64) -> Outcome {
@@ -30,7 +30,7 @@ pub fn site(name: &str) -> Site {
     plain_site(name, &format!("https://{name}.example/"))
 }
 
-/// A site behind another.
+/// Returns a site that depends on another.
 pub fn after(name: &str, parent: &str) -> Site {
     Site {
         after: Some(parent.to_owned()),
@@ -38,13 +38,13 @@ pub fn after(name: &str, parent: &str) -> Site {
     }
 }
 
-/// The site that `/add` makes of an address.
+/// Returns the site that `/add` creates for a URL.
 pub fn asked_for(url: &str, name: Option<String>) -> Site {
     let host = || url.trim_start_matches("https://").trim_end_matches('/');
     site(&name.unwrap_or_else(|| host().to_owned()))
 }
 
-/// The same outcome, from an address elsewhere.
+/// Returns the same outcome, from a given address.
 pub fn from(address: &str, mut outcome: Outcome) -> Outcome {
     outcome.address = Some(address.parse().expect("an address"));
     outcome
@@ -64,7 +64,7 @@ pub fn settings(access: Access) -> Settings {
     }
 }
 
-/// For a program that was built when the world begins.
+/// Returns settings of a program that was built when the world begins.
 pub fn built_now() -> Settings {
     Settings {
         built: WALL,
@@ -76,7 +76,7 @@ pub fn access() -> Access {
     access_for(&[CHAT])
 }
 
-/// For all users of these chats.
+/// Returns access for all users of these chats.
 pub fn access_for(chats: &[i64]) -> Access {
     Access {
         chats: chats.to_vec(),
@@ -91,7 +91,7 @@ pub fn access_for_users(chats: &[i64], users: &[i64]) -> Access {
     }
 }
 
-/// The configuration was read again.
+/// Returns the event of a configuration that was read again.
 pub fn reloaded(
     sites: impl IntoIterator<Item = impl Into<Arc<Site>>>,
     settings: Settings,
@@ -103,7 +103,7 @@ pub fn reloaded(
     }
 }
 
-/// A user writes this in a chat.
+/// Returns a message that a user writes in a chat.
 pub fn written(chat: i64, user: i64, text: &str, date: i64) -> Option<Content> {
     Some(Content::Message(Incoming {
         chat,
@@ -114,7 +114,7 @@ pub fn written(chat: i64, user: i64, text: &str, date: i64) -> Option<Content> {
     }))
 }
 
-/// A sending fails for all chats, which can be tried again after so many seconds.
+/// A delivery that fails for all chats and may be retried after so many seconds.
 pub fn telegram_fails(after: Option<u64>, reason: &str) -> Delivery {
     Delivery::Later {
         after: after.map(Duration::from_secs),
@@ -123,7 +123,7 @@ pub fn telegram_fails(after: Option<u64>, reason: &str) -> Delivery {
     }
 }
 
-/// A sending fails for this chat alone, which can be tried again after so many seconds.
+/// A delivery that fails for one chat and may be retried after so many seconds.
 pub fn chat_waits(after: Option<u64>, reason: &str) -> Delivery {
     Delivery::Later {
         after: after.map(Duration::from_secs),
@@ -132,7 +132,7 @@ pub fn chat_waits(after: Option<u64>, reason: &str) -> Delivery {
     }
 }
 
-/// Hours of each day, in minutes since midnight.
+/// Returns a window of every day, in minutes since midnight.
 pub fn window(from: u16, until: u16) -> Window {
     Window {
         days: ALL_DAYS,
@@ -140,7 +140,7 @@ pub fn window(from: u16, until: u16) -> Window {
     }
 }
 
-/// Spoken to without TLS.
+/// Makes a site use plain HTTP.
 pub fn plain(mut site: Site) -> Site {
     let Check::Http(check) = &mut site.check else {
         panic!("not http")
@@ -149,7 +149,7 @@ pub fn plain(mut site: Site) -> Site {
     site
 }
 
-/// The text has this part, or it is shown.
+/// Asserts that the text contains `part`; shows the text otherwise.
 #[track_caller]
 pub fn assert_has(text: &impl AsRef<str>, part: &str) {
     let text = text.as_ref();

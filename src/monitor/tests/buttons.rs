@@ -1,11 +1,11 @@
-//! Buttons: who may press them, what they do, and what is left of them.
+//! Buttons: which users may press them, what they do, and which of them remain.
 
 use super::world::*;
 use crate::monitor::outbox::message::{Message, Press};
 use crate::monitor::site::state::State;
 use std::time::Duration;
 
-/// A user presses the button that says `label` under the message that was told as the `nth`.
+/// Presses the button `label` under the `nth` message.
 fn press(world: &mut World, nth: usize, label: &str) -> String {
     press_by(world, nth, label, "Ann")
 }
@@ -48,7 +48,7 @@ fn labels(message: &Message) -> Vec<Vec<&str>> {
         .collect()
 }
 
-/// The one message there is, as it reads now.
+/// Returns the only message in its current state.
 #[track_caller]
 fn only(world: &World) -> Message {
     let mut shown = world.shown.clone();
@@ -263,7 +263,7 @@ fn a_press_that_waited_while_we_were_off_is_not_carried_out() {
         ..old.clone()
     };
     assert_eq!(world.press(fresh), Some("👍 acknowledged".into()));
-    // The message itself is younger than that.
+    // The message itself is newer than the limit.
     let young = Press {
         date: world.now().wall - 60,
         ..old
@@ -411,7 +411,7 @@ fn many_recoveries_tidy_up_without_a_storm_of_edits() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut world = World::of(&names).running_for(60);
     for name in &names {
-        // One by one: each has its own message.
+        // One after the other, so that each has its own message.
         world.fate_for(name, bad(), 120);
     }
     assert_eq!(world.shown.len(), 30);
@@ -461,7 +461,7 @@ fn a_typed_command_marks_the_alert_as_a_button_does() {
 #[test]
 fn a_mark_on_an_alert_about_several_sites_names_those_that_are_meant() {
     let mut world = World::of(&["blog", "shop"]).running_for(60);
-    // Both in one message, when everything is no longer muted.
+    // Both are in one message, which is sent when everything is unmuted.
     world.ask_by("Ann", "/mute");
     world.fate("blog", bad());
     world.fate_for("shop", hang(), 120);

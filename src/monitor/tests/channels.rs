@@ -1,4 +1,4 @@
-//! Channels besides the chats: which alerts go by them, when, and how often.
+//! Channels besides the chats: which alerts they get, when, and how often.
 
 use super::world::*;
 use crate::monitor::outbox::channels::placeholders::Placeholder;
@@ -23,7 +23,7 @@ fn for_sites(sites: &[&str]) -> Channel {
     }
 }
 
-/// Sites that are up and this channel.
+/// Returns a world with these sites up and this channel.
 fn with(names: &[&str], when: When) -> World {
     let mut world = World::of(names);
     world.set_channels(vec![channel("ntfy", when)]);
@@ -35,7 +35,7 @@ fn later(after: Option<u64>) -> Delivery {
     telegram_fails(after, "HTTP 500")
 }
 
-/// Telegram takes nothing from now on, or everything again.
+/// Makes all deliveries to Telegram fail from now on, or succeed again.
 fn telegram(world: &mut World, works: bool) {
     world.deliveries.clear();
     if !works {
@@ -223,7 +223,7 @@ fn what_a_channel_refuses_is_dropped_and_told_in_the_chat_once() {
     let heard = world.received();
     let told = |text: &&String| text.contains("ntfy refused an alert");
     assert_eq!(heard.iter().filter(told).count(), 1, "{heard:?}");
-    // It took one again, so the next is told.
+    // The channel has accepted an alert since, so the next refusal is reported.
     world.fate_for("blog", good(40), 5 * MIN);
     assert_eq!(texts(&world).len(), 1);
     world.channel_deliveries.push_back(refused);
@@ -242,14 +242,14 @@ fn while_telegram_fails_what_waits_goes_by_the_channel_once_and_says_so_later() 
     world.pass(2 * MIN);
     assert_eq!(texts(&world).len(), 1);
     assert!(texts(&world)[0].starts_with(DOWN));
-    // What comes now needs not wait as long.
+    // Later alerts are passed on sooner.
     world.fate_for("wiki", bad(), MIN);
     assert_eq!(texts(&world).len(), 2);
     telegram(&mut world, true);
     world.pass(2 * MIN);
     let heard = world.received().concat();
     assert_eq!(heard.matches("also sent by ntfy").count(), 2, "{heard}");
-    // Telegram works: it is no business of the channel.
+    // Telegram works, so the channel gets nothing.
     all(&mut world, &["blog", "wiki"], good(40));
     world.pass(10 * MIN);
     assert_eq!(world.channel_attempts, 2);
@@ -310,14 +310,14 @@ fn what_failed_while_no_alert_waited_counts_for_nothing() {
     let mut world = with(&["blog"], FIVE);
     telegram(&mut world, false);
     world.ask("/status");
-    // The answer is given up, and nothing else is sent.
+    // The reply is given up, and nothing else is sent.
     world.pass(20 * MIN);
     telegram(&mut world, true);
     world.pass(5 * MIN);
     world.fate_for("blog", bad(), 20 * MIN);
     assert_eq!(world.sent.len(), 1);
     assert_eq!(world.channel_attempts, 0);
-    // Alerts that wait count from the first of them.
+    // The time without delivery counts from the first alert that waits.
     let mut world = with(&["blog"], FIVE);
     telegram(&mut world, false);
     world.ask("/status");
@@ -366,7 +366,7 @@ fn what_waits_for_channels_survives_a_power_cut() {
         world.fate_for("blog", bad(), 20 * MIN);
         let down = texts(&world).concat();
         assert_eq!(down.matches("HTTP 503").count(), 1, "{when:?}: {down}");
-        // As before it: nothing is handed over, or repeated, again.
+        // The state before the restart is kept: no alert is passed on or repeated again.
         let snapshot = world.monitor.snapshot(world.now());
         world.restart(vec![site("blog")], &snapshot, 30);
         world.fate_for("blog", good(40), 20 * MIN);

@@ -1,4 +1,4 @@
-//! A day in the chat, of real messages: `docs/chat.md` is written from this.
+//! A day of real messages in the chat, which becomes `docs/chat.md`.
 
 use super::messages::{press_button, seen};
 use super::world::*;
@@ -19,7 +19,7 @@ const HOUR: u64 = 60 * MINUTE;
 struct Day {
     world: World,
     text: String,
-    /// How many of the messages are written down.
+    /// Number of messages that are written to the page.
     told: usize,
     /// The first chart of one site.
     chart: Option<Arc<Picture>>,
@@ -39,7 +39,7 @@ impl Day {
         );
     }
 
-    /// Time passes until a time of the day, in hours and minutes.
+    /// Lets time pass until a time of day, in hours and minutes.
     fn until(&mut self, hours: u64, minutes: u64) {
         let at = (MIDNIGHT - self.world.wall) as u64 + 24 * HOUR + hours * HOUR + minutes * MINUTE;
         self.world.pass(at - self.world.clock as u64 / 1000);
@@ -113,7 +113,7 @@ const NAMES: [&str; 14] = [
 ];
 const REFUSED: &str = "connection refused";
 
-/// The page, and the first chart of one site.
+/// Returns the page, and the first chart of one site.
 pub(crate) fn page() -> (String, Option<Arc<Picture>>) {
     let site = |name: &str| Site {
         group: ["shop", "books"]
@@ -162,7 +162,7 @@ pub(crate) fn page() -> (String, Option<Arc<Picture>>) {
     morning(&mut day, &fine);
     afternoon(&mut day, &fine);
     evening(&mut day, &fine);
-    // It is not known how it ended: the power was cut.
+    // A power cut: the snapshot is not the last one of an orderly stop.
     day.part(
         "The power comes back",
         "What was sent while sitemon was off is not carried out.",

@@ -1,5 +1,5 @@
-//! Chats as they really are: groups that move, messages that are deleted, names as keyboards write
-//! them, causes that look like others.
+//! Real chats: groups that move, deleted messages, names as keyboards write them, and causes that
+//! are similar.
 
 use super::world::*;
 use crate::monitor::Event;
@@ -21,7 +21,7 @@ fn moves(world: &mut World, from: i64, to: i64) {
     world.feed(Event::Update(Update { id, content }));
 }
 
-/// What was told where, as `chat: text`.
+/// Returns the sent messages as `chat: text`.
 fn sent(world: &mut World) -> Vec<String> {
     let sent = std::mem::take(&mut world.sent);
     let sent = sent.into_iter();
@@ -32,7 +32,7 @@ fn sent(world: &mut World) -> Vec<String> {
 #[test]
 fn a_group_is_followed_by_its_service_message_commands_included() {
     let mut world = in_chats(&[GROUP], &["blog"]).running_for(70);
-    // In the old chat, and in the new one.
+    // The service messages of the old chat and of the new one.
     moves(&mut world, GROUP, SUPER);
     moves(&mut world, GROUP, SUPER);
     let text = "Group -100 became -1001234567890: put the new id into `chats` of sitemon.conf.";
@@ -44,7 +44,7 @@ fn a_group_is_followed_by_its_service_message_commands_included() {
     world.fate_for("blog", bad(), 120);
     let down = "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)";
     assert_eq!(sent(&mut world), [format!("{SUPER}: {down}")]);
-    // And after a restart, with the configuration as it was.
+    // The move is kept over a restart with the old configuration.
     let snapshot = world.monitor.snapshot(world.now());
     let mut next = in_chats(&[GROUP], &["blog"]);
     next.monitor.restore(&snapshot, next.now());
@@ -65,7 +65,7 @@ fn with_both_ids_in_the_file_everything_is_told_once() {
     for by_refusal in [false, true] {
         let mut world = in_chats(&[GROUP, SUPER], &["blog"]).running_for(70);
         if by_refusal {
-            // The new id has it before the old one is refused.
+            // The delivery to the new id succeeds before the one to the old id is refused.
             let sent = Delivery::Sent { message_id: 1 };
             world.deliveries = [sent, Delivery::Migrated { to: SUPER }].into();
         } else {
@@ -87,7 +87,7 @@ fn with_both_ids_in_the_file_everything_is_told_once() {
     }
 }
 
-/// Nothing can be delivered to two chats for ten minutes.
+/// Makes the deliveries to two chats fail for ten minutes.
 fn unreachable(world: &mut World) {
     let later = telegram_fails(Some(600), "no answer");
     world.deliveries = [later.clone(), later].into();
@@ -108,7 +108,7 @@ fn what_waits_for_both_ids_of_a_group_is_told_once_after_an_unclean_stop_too() {
         world.pass(300);
         assert_eq!(sent(&mut world), [""; 0]);
         if by_refusal {
-            // The new id has it before the old one is refused.
+            // The delivery to the new id succeeds before the one to the old id is refused.
             let sent = Delivery::Sent { message_id: 1 };
             world.deliveries = [sent, Delivery::Migrated { to: SUPER }].into();
         } else {
@@ -167,7 +167,7 @@ fn a_group_that_moved_twice_is_still_known_after_a_reload() {
     assert!(world.ask_from(SUPER, Some(1), "/status").is_empty());
 }
 
-/// A refused alert tells of the move before the updates do.
+/// Returns a world in which a refused alert reports the move before the updates do.
 fn moved_by_refusal() -> World {
     let mut world = in_chats(&[GROUP], &["blog"]).running_for(70);
     world.deliveries = [Delivery::Migrated { to: SUPER }].into();
@@ -269,7 +269,8 @@ fn a_check_whose_message_is_deleted_goes_on_in_one_new_one() {
     }
     world.ask("/check");
     let first = world.shown.last().expect("a message").0;
-    // It is deleted: the next edit arrives as a new message, and later ones must edit that.
+    // The message is deleted: the next edit arrives as a new message, which later edits must
+    // change.
     world.deleted = Some(first);
     world.pass(40);
     let ids: Vec<i64> = world.shown.iter().map(|(id, _)| *id).collect();
@@ -294,7 +295,7 @@ fn causes_are_grouped_as_values() {
     let said = all_down(&|_| Outcome::failed(FailureKind::Body, text));
     let head = "🔴 <b>40 sites are down</b>: body lacks &quot;Powered by WordPress&quot;\n";
     assert!(said.starts_with(head), "{said}");
-    // Texts that begin alike are different causes.
+    // Texts with the same start are different causes.
     let said = all_down(&|n| {
         let text = format!("body lacks \"made by {n}\"");
         Outcome::failed(FailureKind::Body, text)
@@ -303,7 +304,7 @@ fn causes_are_grouped_as_values() {
         said.contains("made by 0") && said.contains("made by 5"),
         "{said}"
     );
-    // The address alone makes no difference.
+    // A different address alone is no different cause.
     let said = all_down(&|n| Outcome {
         verdict: Err(Failure::of_server(
             FailureKind::Connect,
@@ -422,7 +423,7 @@ fn a_chat_that_was_told_of_an_outage_is_told_of_its_end_though_another_one_waits
     }
 }
 
-/// The configuration was read again: these are its chats now.
+/// Reloads the configuration with these chats.
 fn reload_with(world: &mut World, chats: &[i64]) {
     let sites = world.monitor.sites.iter().map(|w| w.config().clone());
     world.feed(reloaded(sites, settings(access_for(chats))));
@@ -446,7 +447,7 @@ fn a_chat_gets_no_end_of_what_began_before_it_was_added() {
             "{all:?}"
         );
         assert!(all[0].contains(end), "{all:?}");
-        // What comes next is for both.
+        // Later alerts go to both.
         world.fate_for("blog", bad(), 120);
         assert_eq!(sent(&mut world).len(), 2);
         if end.starts_with("up") {
@@ -557,7 +558,8 @@ fn a_group_that_was_taken_out_and_moved_is_not_asked_again() {
     world.fate_for("blog", bad(), 120);
     assert_eq!(sent(&mut world).len(), 1);
     reload_with(&mut world, &[CHAT]);
-    // The buttons of its message are to go; Telegram says each time that the group has another id.
+    // The buttons of its message must be removed; Telegram reports the new id of the group each
+    // time.
     world.deliveries = vec![Delivery::Migrated { to: SUPER }; 9].into();
     world.fate_for("blog", good(40), 120);
     assert_eq!(world.deliveries.len(), 8);

@@ -1,4 +1,4 @@
-//! A wall clock that is doubted, and what ends that.
+//! A wall clock that is not trusted, and how it becomes trusted.
 
 use super::world::*;
 use crate::monitor::site::Site;
@@ -15,12 +15,12 @@ fn sites() -> Vec<Site> {
     vec![site("secure"), plain(site("plain"))]
 }
 
-/// What a TLS handshake comes to by a clock that is wrong.
+/// Returns the outcome of a TLS handshake with a wrong clock.
 fn wrong_date() -> crate::monitor::site::outcome::Outcome {
     failed(FailureKind::Tls)
 }
 
-/// A world that has run for an hour, and how it ended.
+/// Returns a world that has run for an hour, and its last snapshot.
 fn ran(commands: &[&str]) -> (World, crate::monitor::persist::snapshot::Snapshot) {
     let mut world = World::new(sites()).running_for(3600);
     for command in commands {
@@ -31,8 +31,7 @@ fn ran(commands: &[&str]) -> (World, crate::monitor::persist::snapshot::Snapshot
     (world, snapshot)
 }
 
-/// The wall clock is set to what it is in truth, `off` seconds after the last stamp when the process
-/// began.
+/// Sets the wall clock so that the agent started `off` seconds after the snapshot.
 fn set(world: &mut World, snapshot: &crate::monitor::persist::snapshot::Snapshot, off: i64) {
     world.wall = snapshot.written + off;
 }
@@ -85,7 +84,7 @@ fn a_mute_counts_the_time_we_were_off_when_that_is_known() {
     let (mut world, snapshot) = ran(&["/mute plain 24h", "/mute 3h"]);
     world.restart_showing(sites(), &snapshot, snapshot.written - 10 * DAY);
     world.pass(60);
-    // One that is given now is not touched by what is found out later.
+    // A mute that starts now is not changed when the clock is set.
     world.write(CHAT, Some(1), "/mute secure 2h", snapshot.written);
     set(&mut world, &snapshot, 10 * HOUR);
     world.pass(60);
@@ -127,7 +126,7 @@ fn stamps_of_a_clock_that_was_a_year_ahead_are_forgotten_once_it_is_confirmed() 
     world.pass(3600);
     world.ask("/mute plain 1h");
     world.received();
-    // Not an orderly end: the absence is told.
+    // This was no orderly stop, so the absence is reported.
     let snapshot = world.monitor.snapshot(world.now());
     world.restart_showing(sites(), &snapshot, WALL + 7200);
     world.pass(120);
@@ -143,7 +142,7 @@ fn stamps_of_a_clock_that_was_a_year_ahead_are_forgotten_once_it_is_confirmed() 
         site.contains("muted for 56 min") || site.contains("muted for 57 min"),
         "{site}"
     );
-    // And not after the next restart either.
+    // Nor is the clock doubted after the next restart.
     let snapshot = world.monitor.last_snapshot(world.now());
     world.restart(sites(), &snapshot, 10);
     assert!(!world.monitor.doubts_clock());
@@ -159,7 +158,7 @@ fn what_was_confirmed_is_confirmed_until_the_clock_is_set_anew() {
     assert!(!world.monitor.doubts_clock());
     world.pass(3600);
     assert_eq!(world.state("secure"), State::Up);
-    // As a time server does.
+    // A correction of the size that a time server makes.
     world.wall += 200;
     world.pass(60);
     assert!(!world.monitor.doubts_clock());
@@ -226,7 +225,7 @@ fn the_digest_comes_once_a_day_though_the_clock_lagged_behind() {
     let snapshot = world.monitor.last_snapshot(world.now());
     let mut world = build(snapshot.written - 10 * DAY);
     world.monitor.restore(&snapshot, world.now());
-    // Past nine by the clock that lags behind.
+    // After 09:00 by the clock that is behind.
     world.pass(60);
     set(&mut world, &snapshot, 30);
     world.pass(3600);

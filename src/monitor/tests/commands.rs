@@ -1,4 +1,4 @@
-//! What people ask and are answered.
+//! Commands and their replies.
 
 use super::world::*;
 use crate::monitor::Event;
@@ -131,7 +131,7 @@ fn incidents_are_listed_open_ones_first() {
         lines[1].starts_with("⚪ #1 <b>blog</b> lasted "),
         "{answer}"
     );
-    // The world began at 08:00.
+    // The world starts at 08:00.
     assert!(lines[0].contains(" (since 08:0"), "{answer}");
     assert!(lines[1].contains(" ago (08:0"), "{answer}");
     assert!(lines[1].contains("–08:0"), "{answer}");
@@ -517,7 +517,7 @@ fn what_is_no_command_gets_a_short_answer_in_private() {
     for silent in ["/check@other_bot", " "] {
         assert!(world.ask(silent).is_empty(), "{silent}");
     }
-    // From a stranger, or from before a long absence.
+    // Messages of a chat without access, and of the time before a long absence.
     assert!(world.ask_from(8, Some(8), "hello?").is_empty());
     world.received();
     let long_ago = world.now().wall - 3600;

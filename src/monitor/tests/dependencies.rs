@@ -1,4 +1,4 @@
-//! Dependencies, flapping, the clock, and our own absence.
+//! Dependencies, flapping, the clock, and absences of the agent.
 
 use super::world::*;
 use crate::monitor::site::Site;
@@ -200,7 +200,8 @@ fn flapping_survives_a_restart() {
     assert!(world.received()[0].contains("is steady again"));
 }
 
-/// A world whose program was built at [`WALL`].
+/// Returns a world whose wall clock is not set: it shows a time before the program was built
+/// ([`WALL`]).
 fn unset() -> World {
     unset_with(vec![site("blog"), plain(site("plain"))])
 }
@@ -312,8 +313,8 @@ fn a_clock_that_jumps_makes_no_burst_no_alert_and_no_negative_time() {
     for jump in [6 * 3600, -9 * 3600, 400 * 86_400, -400 * 86_400] {
         world.wall += jump;
         if jump == -9 * 3600 {
-            // It is behind our own stamps: nothing is judged until it is known to be right. Later it
-            // goes back to what was confirmed.
+            // The clock is behind our own stamps: nothing is judged until it is confirmed. The
+            // later jump back returns to a confirmed time.
             let before = world.started.len();
             world.pass(60);
             assert_eq!(world.started.len(), before);
@@ -375,7 +376,7 @@ fn the_heart_beats_every_minute_while_checks_end() {
     assert!((10..=11).contains(&world.beats), "{}", world.beats);
     let now = world.now();
     assert!(world.monitor.healthy(now));
-    // A check is started and never ends.
+    // A check starts and never ends.
     let until = Duration::from_secs(60);
     let started = world.monitor.handle(
         Now {

@@ -1,4 +1,4 @@
-//! The daily summary: what it says, when it comes, and to which chats.
+//! The daily summary: content, time, and chats.
 
 use super::world::*;
 use crate::monitor::site::Site;

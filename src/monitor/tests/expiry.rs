@@ -1,4 +1,4 @@
-//! Certificates that run out: once at each threshold, by date, over restarts and mutes.
+//! Certificates that expire: one alert at each threshold, by date, over restarts and mutes.
 
 use super::channels::channel;
 use super::world::*;
@@ -18,7 +18,7 @@ fn watched() -> Site {
     site
 }
 
-/// A certificate that ends so many days after the world began.
+/// Returns a certificate that expires in `days` after the world begins.
 fn until(days: u64) -> Expiry {
     Expiry {
         ends: WALL + (days * DAY) as i64,

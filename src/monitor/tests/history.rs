@@ -1,4 +1,4 @@
-//! What the percentages count, and what they leave out.
+//! What uptime percentages count and what they leave out.
 
 use super::world::*;
 use crate::monitor::history::{Extent, Part, Share, Span};
@@ -86,7 +86,7 @@ fn a_clock_that_leaps_leaves_a_gap_and_one_that_is_set_back_is_believed_in_time(
     world.pass(60);
     let (up, _) = minutes(share(&world, "blog"));
     assert!((115..=121).contains(&up), "{up}");
-    // Back for good: what lies ahead is forgotten, the rest is not.
+    // The clock is set back permanently: records ahead of it are dropped, the others stay.
     world.wall -= 7 * 3600;
     world.pass(3600);
     let (up, down) = minutes(share(&world, "blog"));
@@ -136,7 +136,7 @@ fn a_chart_has_its_picture_and_leads_to_the_other_spans() {
     let Drawing::Chart(chart) = &picture.drawing else {
         panic!("no chart")
     };
-    // Five minutes each, since the first check.
+    // Parts of five minutes since the first check.
     assert_eq!((chart.parts.len(), chart.ticks.len()), (26, 6));
     assert_eq!(chart.slow, None);
     let known = |p: &Part| p.up + p.down + p.unknown > 0.0;
@@ -245,7 +245,7 @@ fn history_is_written_once_an_hour_and_survives_a_restart_and_a_rename() {
     }
     next.fate("blog", good(40));
     next.fate_for("store", good(40), 1800);
-    // The hour that we were off is not watched, and the last minute was not over.
+    // The hour in which the agent was off is not watched, and the last minute was incomplete.
     let after = month(&next, "blog");
     assert!(
         before.0 - after.0 <= 1 && after.1 == 60,

@@ -1,4 +1,4 @@
-//! Jobs that report by themselves: when a report is missing, what it says, and what is never held
+//! Jobs that report by themselves: missing reports, texts of reports, and what does not count
 //! against a job.
 
 use super::world::*;
@@ -16,7 +16,7 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const DAY: u64 = 86_400;
 
-/// Every day, and an hour late at most.
+/// Returns a job that is due every day, with a grace of one hour.
 pub fn job(name: &str) -> Site {
     of(name, Due::Every(Duration::from_secs(DAY)))
 }
@@ -50,12 +50,12 @@ fn within(longest: u64, mut site: Site) -> Site {
     site
 }
 
-/// Every day at nine, and within two hours.
+/// Returns a job that is due every day at 09:00 and may run for two hours.
 pub fn at_nine(name: &str) -> Site {
     within(2 * HOUR, of(name, at(ALL_DAYS, 540)))
 }
 
-/// A report comes; `secs`: the job ran so long.
+/// Sends a report. `secs`: the run time of the job.
 pub fn report(
     world: &mut World,
     name: &str,
@@ -114,7 +114,7 @@ fn badly(world: &mut World, code: Option<i32>, lines: &str) {
     world.pass(5);
 }
 
-/// Power is cut for so long; the configuration is this.
+/// Restarts after a power cut of `off` seconds, with this configuration.
 fn restart(world: &mut World, site: Site, off: u64) {
     let snapshot = world.monitor.last_snapshot(world.now());
     world.restart(vec![site], &snapshot, off);
@@ -122,7 +122,7 @@ fn restart(world: &mut World, site: Site, off: u64) {
 
 #[test]
 fn a_report_that_is_missing_is_told_with_the_time_of_the_last() {
-    // It is Friday, 08:00.
+    // The world starts on a Friday at 08:00.
     let mut world = World::new(vec![of("backup", at(ALL_DAYS, 180))]);
     world.pass(19 * HOUR + 4 * MINUTE);
     well(&mut world);
@@ -229,7 +229,7 @@ fn a_job_that_runs_too_long_is_down() {
     let mut world = World::new(vec![within(2 * HOUR, of("backup", at(ALL_DAYS, 540)))]);
     world.pass(HOUR + MINUTE);
     start(&mut world);
-    // It runs: no report is missing.
+    // The job runs, so no report is missing.
     world.pass(HOUR + 58 * MINUTE);
     assert!(world.received().is_empty());
     world.pass(2 * MINUTE);
@@ -285,7 +285,7 @@ fn a_report_that_was_kept_counts_by_its_time_and_once() {
         way: Way::Spool,
         ..report
     };
-    // The agent was killed before it could answer: it is known.
+    // The agent was killed before it answered, so the report arrives again.
     tell(
         &mut world,
         kept(
@@ -297,7 +297,7 @@ fn a_report_that_was_kept_counts_by_its_time_and_once() {
         ),
     );
     assert_eq!(world.state("backup"), State::Up);
-    // One of 23 hours ago.
+    // A report of 23 hours ago.
     tell(&mut world, kept(first, 2 * HOUR as i64));
     world.pass(2 * HOUR - 10);
     let shown = &world.ask("/site backup")[0];
@@ -332,11 +332,11 @@ fn a_report_that_waited_at_the_socket_until_it_was_read_in_the_spool_counts_once
     let told = world.received().join("\n");
     assert_eq!(told.matches(" is down").count(), 1, "{told}");
     assert_eq!(world.ask("/history backup")[0].matches("❌").count(), 1);
-    // The same second as that of the newest is no clock that was set back.
+    // A report in the same second as the newest one does not mean that the clock was set back.
     let again = report(&world, ReportKind::Bad, at + 1, Way::Spool);
     tell(&mut world, again);
     assert_eq!(world.state("backup"), State::Up);
-    // One that is new, and one of a clock that was set back since.
+    // A new report, and one after the clock was set back.
     let new = report(&world, ReportKind::Bad, at + 2, Way::Socket);
     tell(&mut world, new);
     assert_eq!(world.state("backup"), State::Down);
@@ -367,7 +367,7 @@ fn what_is_known_of_a_job_survives_a_restart() {
 
 #[test]
 fn another_schedule_makes_nothing_late_that_was_due_before() {
-    // 03:00; at 08:00 it becomes 07:00.
+    // Due at 03:00; at 08:00 the schedule changes to 07:00.
     let mut world = World::new(vec![of("backup", at(ALL_DAYS, 180))]).running_for(19 * HOUR);
     well(&mut world);
     world.pass(5 * HOUR);
@@ -425,7 +425,7 @@ fn without_a_clock_nothing_is_late() {
     world.restart_showing(vec![site()], &snapshot, 1000);
     world.pass(3 * DAY);
     assert!(world.received().is_empty());
-    // It is the next morning, after 03:00.
+    // The clock is set to the next morning, after 03:00.
     world.wall = wall + 20 * HOUR as i64 - world.clock / 1000;
     world.pass(HOUR - 1);
     assert!(world.received().is_empty());
@@ -462,15 +462,15 @@ fn what_was_reported_without_a_clock_is_not_late_after_a_restart() {
 #[test]
 fn both_sides_of_daylight_saving_are_due_once() {
     for (change, first, last) in [
-        // 02:30 is skipped: from 03:00 on, by 03:30.
+        // 02:30 does not exist: due from 03:00, by 03:30.
         (SPRING, SPRING, SPRING + 1800),
-        // It comes twice.
+        // 02:30 occurs twice.
         (AUTUMN, AUTUMN - 1800, AUTUMN + 1800),
     ] {
         for reported in [first, last] {
             let mut world = World::new(vec![of("backup", at(1 << 6, 150))]);
             world.zone = BERLIN;
-            // Of a build that is older than that.
+            // The program must have been built before this time.
             world.wall = change - 2 * HOUR as i64;
             let settings = crate::monitor::Settings {
                 built: 1_700_000_000,

@@ -1,4 +1,4 @@
-//! When checks happen.
+//! When checks start, and how rounds that are late are reported.
 
 use super::world::*;
 use crate::monitor::site::Site;

@@ -1,4 +1,4 @@
-//! What this machine lacks for a check is never a site's fault.
+//! Faults of this machine never count against a site.
 
 use super::world::*;
 use crate::monitor::site::outcome::{Failure, FailureKind, LocalFault, Outcome};
@@ -29,13 +29,13 @@ fn a_check_without_descriptors_counts_for_nothing_and_that_is_told_once() {
     assert_eq!(world.state("blog"), State::Up);
     let stats = world.ask("/stats").join("");
     assert_has(&stats, "Not counted, by faults of this machine: ");
-    // It was fine for long, and comes again: that is told again.
+    // The fault returns after a long time without it, so it is reported again.
     world.fate("blog", good(40));
     world.fate_for("shop", good(40), 3600);
     world.received();
     world.fate_for("blog", lacking(LocalFault::Descriptors), 600);
     assert_eq!(world.received().len(), 1);
-    // A lack that comes and goes is one.
+    // A fault that comes and goes is reported once.
     for _ in 0..5 {
         world.fate_for("blog", good(40), 300);
         world.fate_for("blog", lacking(LocalFault::Descriptors), 300);
@@ -54,7 +54,7 @@ fn a_check_without_descriptors_counts_for_nothing_and_that_is_told_once() {
 #[test]
 fn it_neither_breaks_nor_feeds_a_streak_of_failures() {
     let mut world = World::of(&["blog"]).running_for(120);
-    // Two of the three tries that make it down, with a lack between them.
+    // The site is up before the fault, which does not count as a failure.
     world.fate_for("blog", bad(), 60);
     world.received();
     world.fate_for("blog", good(40), 120);
@@ -66,7 +66,7 @@ fn it_neither_breaks_nor_feeds_a_streak_of_failures() {
         world.received(),
         ["🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#2)"]
     );
-    // And an outage goes on while nothing can be learnt of it.
+    // An outage continues while checks cannot be made.
     world.fate_for("blog", lacking(LocalFault::Descriptors), 600);
     assert_eq!(world.state("blog"), State::Down);
     assert_eq!(world.received(), [""; 0]);
@@ -82,7 +82,7 @@ fn an_interface_that_is_late_is_silence_and_one_that_stays_away_is_told() {
     assert_eq!(world.state("nas"), State::Unknown);
     world.fate("printer", good(40));
     world.fate_for("nas", good(40), 20);
-    // Not only in an hour.
+    // The check is repeated before the interval of an hour is over.
     assert_eq!(world.state("printer"), State::Up);
     assert_eq!(world.received(), [""; 0]);
     world.fate_for("nas", lacking(LocalFault::Address), 3600);
@@ -106,7 +106,7 @@ fn an_interface_that_is_gone_for_a_moment_now_and_then_is_silence() {
         world.pass(5 * 60);
     }
     assert_eq!(world.received(), [""; 0]);
-    // One that has none for its way alone is told.
+    // A site that alone has no address is reported.
     world.fate_for("printer", lacking(LocalFault::Address), 300);
     assert_eq!(world.received().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Messages of rarer cases, for [`super::messages::transcript`].
+//! Rarer messages, for [`super::messages::transcript`].
 
 use super::actions::action;
 use super::jobs;
@@ -61,7 +61,7 @@ pub(super) fn rarer_alerts(text: &mut String) {
             }],
         );
     }
-    // More than a thousand wait: the oldest half is one.
+    // More than a thousand alerts wait: the older half is merged into one.
     let mut outbox = Outbox::new(1);
     let down = || Notification::Down {
         cause: String::new(),
@@ -401,7 +401,7 @@ pub(super) fn added(text: &mut String) {
     asks(text, &mut world, "/add https://site-101/");
     let mut world = World::of(&["blog"]);
     for n in 1..=5 {
-        // Its rules are still being asked.
+        // Its validation is still under way.
         let content = written(CHAT, 1, &format!("/add https://site-{n}/"), WALL);
         let id = world.next_update;
         world.next_update += 1;
@@ -418,7 +418,7 @@ pub(super) fn added(text: &mut String) {
     world.next_update += 1;
     let update = Event::Update(Update { id, content });
     drop(world.monitor.handle(world.now(), update));
-    // As `[defaults]` may make it.
+    // A site whose `chats` come from `[defaults]`.
     let safe = Site {
         chats: Some(vec![CHAT]),
         ..site("safe")

@@ -1,4 +1,4 @@
-//! Every kind of message once, as one text: `tests/messages.txt` is written from this.
+//! Every kind of message once, in one text, which becomes `tests/messages.txt`.
 
 use super::channels::channel;
 use super::message_cases;
@@ -23,7 +23,7 @@ const HOUR: u64 = 3600;
 /// 2026-11-25 00:00 UTC.
 const MIDNIGHT: i64 = 1_795_564_800;
 
-/// All of it.
+/// Returns the whole text.
 pub(crate) fn transcript() -> String {
     let mut text = String::from(
         "Every kind of message once, as the chat shows it, written by `WRITE_MESSAGES=1 cargo test --lib messages`.\n\
@@ -46,11 +46,11 @@ pub(crate) fn transcript() -> String {
     text
 }
 
-/// HTML as it is seen. A link shows the address that it leads to.
+/// Returns HTML as the chat shows it. A link shows the URL that it leads to.
 pub(super) fn seen(html: &str) -> String {
     let mut parts = html.split('<');
     let mut bare = parts.next().unwrap_or_default().to_owned();
-    // Of each other one, what is behind its tag.
+    // The text of the others follows their tag.
     bare.extend(parts.map(|part| part.split_once('>').map_or(part, |(_, text)| text)));
     let signs = [
         ("&lt;", "<"),
@@ -67,7 +67,7 @@ pub(super) fn title(text: &mut String, title: &str) {
     let _ = writeln!(text, "\n# {title}\n");
 }
 
-/// The messages that came since the first `before`.
+/// Writes the messages after the first `before`.
 pub(super) fn show(text: &mut String, world: &World, before: usize) {
     for (_, message) in &world.sent[before..] {
         show_one(text, message);
@@ -107,7 +107,7 @@ pub(super) fn asks_from(text: &mut String, world: &mut World, chat: i64, line: &
     text.push('\n');
 }
 
-/// Lines of the log that begin so.
+/// Writes the log lines that start with `start`.
 pub(super) fn show_log(text: &mut String, world: &World, start: &str) {
     for line in world.logs.iter().filter(|line| line.starts_with(start)) {
         let _ = writeln!(text, "{line}");
@@ -115,7 +115,7 @@ pub(super) fn show_log(text: &mut String, world: &World, start: &str) {
     text.push('\n');
 }
 
-/// What comes by itself within so many seconds.
+/// Writes the messages that arrive without a command within `secs`.
 pub(super) fn comes(text: &mut String, world: &mut World, secs: u64) {
     let before = world.sent.len();
     world.pass(secs);
@@ -132,7 +132,7 @@ pub(super) fn press(text: &mut String, world: &mut World, label: &str) {
     text.push('\n');
 }
 
-/// Presses the newest button of this label: what is shown for a moment.
+/// Presses the newest button with this label. Returns the text that is shown for a moment.
 pub(super) fn press_button(world: &mut World, label: &str) -> Option<String> {
     let newest = world.shown.iter().rev();
     let button = |m: &Message| {

@@ -1,4 +1,4 @@
-//! The monitor stepped like a protocol core: virtual time, scripted outcomes, transcripts.
+//! Runs the monitor with virtual time and scripted outcomes, and compares what it sends.
 
 mod access;
 mod actions;

@@ -1,5 +1,5 @@
-//! Three times as many checks are due as can be made: no site is blamed for it, none gets less than the others, and it
-//! is told once.
+//! Three times as many checks are due as can be made: no site is judged by that, all sites get
+//! equal shares, and one alert reports it.
 
 use super::builders::{access, bad, good, settings, site};
 use crate::monitor::outbox::message::{Content, Delivery, Incoming, Update};
@@ -16,18 +16,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const CHAT: i64 = 7;
-/// Checks under way at once, and how long each takes: 30 a second.
+/// Checks under way at once, and duration of each in ms: 30 checks per second.
 const PERMITS: usize = 3;
 const LASTS: i64 = 100;
 
-/// The agent as far as it queues checks: one queue, and a permit for each that is under way.
+/// Simulates how the agent queues checks: one queue, and a permit for each check under way.
 struct Machine {
     monitor: Monitor,
     clock: i64,
     waiting: VecDeque<(i64, Arc<Site>)>,
-    /// When it ends.
+    /// When each check ends, and its site.
     running: Vec<(i64, Arc<Site>)>,
-    /// Of each site when its checks began, and how long they had waited.
+    /// For each site, when its checks began and how long they waited before.
     begun: BTreeMap<String, Vec<(i64, Duration)>>,
     down: Option<&'static str>,
     sent: Vec<String>,
@@ -139,7 +139,7 @@ impl Machine {
         }
     }
 
-    /// What is answered at once.
+    /// Sends a command and returns the immediate reply.
     fn ask(&mut self, text: &str) -> String {
         let before = self.sent.len();
         let content = Some(Content::Message(Incoming {
@@ -178,7 +178,7 @@ fn three_times_the_checks_are_shared_fairly_and_told_once() {
     );
     let lines = machine.logs.iter();
     assert_eq!(lines.filter(|l| l.contains("Rounds are")).count(), 1);
-    // 600 turns each of 1,800; none waits for longer than the others.
+    // 600 checks of each site in 1,800 s; no site waits longer than the others.
     for (name, begun) in &machine.begun {
         assert!(
             (560..=640).contains(&begun.len()),

@@ -1,4 +1,4 @@
-//! What a restart, a power cut and a reload remember.
+//! State that is kept over a restart, a power cut and a reload.
 
 use super::world::*;
 use crate::monitor::persist::snapshot::Snapshot;
@@ -7,7 +7,7 @@ use crate::monitor::site::state::State;
 use nanoserde::{DeJson, SerJson};
 use std::time::Duration;
 
-/// The snapshot as the disk would have it.
+/// Returns the snapshot as it is read from disk.
 fn disk(world: &World) -> Snapshot {
     let json = world.monitor.snapshot(world.now()).serialize_json();
     Snapshot::deserialize_json(&json).expect("own JSON")
@@ -223,7 +223,7 @@ fn saves_are_few() {
 
 #[test]
 fn memory_of_a_year_of_trouble_is_bounded() {
-    // So many that none of them is flapping, nor has more alerts than it may have at once.
+    // Enough sites that none flaps or exceeds its allowance of alerts.
     let names: Vec<String> = (0..520).map(|n| format!("blog{n}")).collect();
     let mut world = World::new(names.iter().map(|n| site(n)).collect());
     let away = telegram_fails(None, "no route");

@@ -1,4 +1,4 @@
-//! Hours in which alerts have no sound, and windows in which they are not made.
+//! Quiet hours, in which alerts have no sound, and maintenance, in which there are no alerts.
 
 use super::world::*;
 use crate::monitor::site::Site;
@@ -13,7 +13,7 @@ const HOUR: u64 = 3600;
 /// 2026-11-25, a Wednesday, 00:00 UTC.
 const MIDNIGHT: i64 = 1_795_564_800;
 
-/// A site under maintenance from 02:00 to 04:00.
+/// Returns a site under maintenance from 02:00 to 04:00.
 fn maintained(name: &str) -> Site {
     Site {
         maintenance: vec![window(120, 240)],
@@ -21,7 +21,7 @@ fn maintained(name: &str) -> Site {
     }
 }
 
-/// Starts at `wall` by clocks of `zone`.
+/// Returns a world that starts at `wall` in `zone`.
 fn world(sites: Vec<Site>, quiet: Option<Hours>, wall: i64, zone: Zone) -> World {
     let mut world = World::new(sites.clone());
     world.wall = wall;
@@ -51,7 +51,7 @@ fn at_night_an_alert_arrives_without_sound_and_by_day_with_it() {
     });
     let mut world = world(vec![site("blog")], night, MIDNIGHT + 3600, Zone::UTC).running_for(600);
     world.fate_for("blog", bad(), 300);
-    // Six hours later the reminder comes, after seven.
+    // The reminder comes six hours later, after 07:00.
     world.pass(6 * HOUR);
     let sounds: Vec<bool> = world.sent.iter().map(|(_, m)| m.silent).collect();
     assert_eq!(sounds, [true, false], "{:?}", world.received());
@@ -207,7 +207,7 @@ fn windows_go_by_the_clocks_of_the_day_they_are_changed() {
         maintenance: vec![window(2 * 60 + 15, 2 * 60 + 45)],
         ..site("blog")
     };
-    // (change, minutes from it in which it is under maintenance)
+    // (change, start and end of the maintenance in minutes relative to it)
     for (change, from, until) in [(SPRING, 0, 45), (AUTUMN, -45, 45)] {
         let mut world = world(vec![blog.clone()], None, change - 7200, BERLIN).running_for(1);
         let mut under = Vec::new();

@@ -1,4 +1,5 @@
-//! What restarts, power cuts, a late clock and changes of the configuration leave of states and alerts.
+//! The effects of restarts, power cuts, a late clock and configuration changes on states and
+//! alerts.
 
 use super::world::*;
 use crate::monitor::Monitor;
@@ -22,7 +23,7 @@ fn a_parent_that_fails_for_a_moment_makes_no_child_down() {
         while !suspect(&world) {
             world.pass(1);
         }
-        // The router is back just before it is looked at again; its child is slower.
+        // The router recovers just before its next check; the check of its child takes longer.
         world.fate("router", good(40));
         world.fate_lasting("blog", good(40), Duration::from_millis(lag));
         world.pass(180);

@@ -1,4 +1,4 @@
-//! Roots of this machine's bundle that end: one message each, no site degraded.
+//! Expiring root certificates of this machine's bundle: one message each, and no degraded site.
 
 use super::world::*;
 use crate::monitor::persist::snapshot::Snapshot;
@@ -24,7 +24,7 @@ fn ends(days: i64, name: &str) -> Expiry {
     Expiry::new(WALL + days * DAY as i64, name, "Acme", "RSA 2048")
 }
 
-/// Leaves that last, and a root that ends so many days after the world began.
+/// Returns a world with long-lived leaf certificates and a root that expires in `days`.
 fn world_of(sites: Vec<Site>, access: Access, days: i64) -> World {
     let mut world = World::with(sites, access);
     world.expiries.push_back(Ok(ends(400, "leaf")));
@@ -98,7 +98,7 @@ fn what_was_told_survives_a_restart_and_an_update_of_the_bundle_is_seen_first() 
     (world.root, world.expiries) = (root, [Ok(leaf.clone())].into());
     world.pass(2 * DAY);
     assert_eq!(world.received(), Vec::<String>::new());
-    // Off while it ends, and updated meanwhile.
+    // The agent is off when the root expires, and the bundle is updated meanwhile.
     let saved = world.monitor.last_snapshot(world.now());
     world.restart(sites(&["blog", "shop"]), &saved, 5 * DAY);
     (world.root, world.expiries) = (Some(ends(4000, "Acme Root")), [Ok(leaf)].into());
@@ -151,7 +151,7 @@ fn other_roots_are_other_messages_and_a_site_that_no_longer_relies_on_one_is_not
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     assert!(received[0].contains("Other Root"), "{}", received[0]);
-    // Back and forth is no news, and neither is one that nothing relies on.
+    // Neither a return to the known root nor a root without a site is reported.
     world.root = Some(ends(10, "Acme Root"));
     world.pass(DAY);
     world.root = Some(ends(4000, "Good Root"));

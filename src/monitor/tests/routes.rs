@@ -1,4 +1,4 @@
-//! Ways to Telegram, in the whole core: the uplink is asked, the chats are told, what waits goes at once.
+//! Routes to Telegram in the whole core: probes, notices to chats, and sending after a change.
 
 use super::world::*;
 use crate::monitor::render::metrics::ProcessFigures;
@@ -13,7 +13,7 @@ pub fn proxy() -> Route {
     Route::Proxy(SecretUrl::new(url.into(), shown.into(), Vec::new()))
 }
 
-/// Has the file read again, with routes in it.
+/// Reloads the configuration with these routes.
 pub fn set_routes(world: &mut World, names: &[&str], routes: Vec<Route>) {
     let settings = Settings {
         uplink: true,
@@ -90,7 +90,7 @@ fn what_waits_goes_at_once_by_another_route() {
         world.pass(1);
     }
     let attempts = world.attempts;
-    // The next would come after half a minute or more.
+    // The next attempt would come after at least half a minute.
     world.deliveries.clear();
     used(&mut world, &Route::Direct, Some("no answer"));
     used(&mut world, &Route::Direct, Some("no answer"));
@@ -103,7 +103,7 @@ fn what_waits_goes_at_once_by_another_route() {
 fn a_proxy_that_is_dead_is_told_once_and_takes_no_site_down() {
     let mut world = elsewhere(&["blog", "shop", "wiki"]);
     world.fate("blog", failed(FailureKind::Proxy));
-    // Its address is one of this network.
+    // The proxy's address is in the local network.
     world.fate("shop", from(HERE, failed(FailureKind::Proxy)));
     world.fate_for("wiki", from(THERE, bad()), 600);
     for name in ["blog", "shop"] {
@@ -117,7 +117,7 @@ fn a_proxy_that_is_dead_is_told_once_and_takes_no_site_down() {
     let notice = "A proxy for sites doesn't answer: sites behind it are not judged.";
     assert_eq!(told(&heard, notice), 1, "{heard:?}");
     assert_eq!(told(&heard, "blog"), 0, "{heard:?}");
-    // Another proxy answers: that of the first site is as dead as before.
+    // Another proxy answers: the one of the first site still fails.
     world.fate_for("shop", from(THERE, good(40)), 120);
     assert_eq!(world.state("shop"), State::Up);
     assert_eq!(world.state("blog"), State::Offline);

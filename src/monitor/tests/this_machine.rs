@@ -1,4 +1,4 @@
-//! Sites that are this machine itself: judged whatever the uplink does, and degraded by a warning.
+//! Sites that check this machine: judged during uplink faults too, and degraded by a warning.
 
 use super::world::*;
 use crate::monitor::site::outcome::{FailureKind, Outcome};

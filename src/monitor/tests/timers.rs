@@ -1,4 +1,4 @@
-//! Each timer in turn is due, is what the monitor wants to be woken for, and is over when it was.
+//! Every timer is due, wakes the monitor, and is over after that.
 
 use super::actions::action;
 use super::channels::channel;
@@ -14,7 +14,7 @@ use crate::monitor::uplink::route::Route;
 use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;
 
-/// A world in which this timer runs.
+/// Returns a world in which this timer is running.
 fn arrange(timer: Timer) -> World {
     let mut world = match timer {
         Timer::Maintenance => World::new(vec![Site {
@@ -55,7 +55,7 @@ fn arrange(timer: Timer) -> World {
             let url = SecretUrl::new("socks5h://h:1080".into(), "socks5h://h".into(), Vec::new());
             let routes = vec![Route::Direct, Route::Proxy(url)];
             monitor.uplink.set_routes(routes, moment);
-            // The other one is used, and the first to be tried in ten minutes.
+            // The proxy is used now, and the direct route is tried again in ten minutes.
             for _ in 0..2 {
                 world.feed(Event::RouteUsed {
                     route: Route::Direct,

@@ -1,4 +1,4 @@
-//! Our own line: down, half dead, and back.
+//! Faults of the uplink: no connection, partial failures, and recovery.
 
 use super::world::*;
 use crate::monitor::render::metrics::ProcessFigures;
@@ -147,7 +147,8 @@ fn an_outage_that_was_told_before_goes_on_without_the_time_we_were_blind() {
     world.fate_for("blog", from(THERE, bad()), 100);
     assert_eq!(world.received().len(), 1);
     cut(&mut world, &["blog"]);
-    // A down site's failures do not ask; another one's would: it must be noticed.
+    // Failures of a site that is down request no probe, so periodic probes must find the lost
+    // connection.
     world.pass(3600);
     restore(&mut world, &["blog"]);
     world.pass(70);
@@ -172,7 +173,7 @@ fn a_connection_that_is_cut_when_every_site_is_down_already_is_noticed_and_told(
     world.pass(120);
     let received = world.received().concat();
     assert!(received.contains("📡 I was offline"), "{received}");
-    // The twenty minutes without a line don't count.
+    // The twenty minutes without a connection do not count.
     assert_has(&received, "<b>blog</b> is up again after 29 min");
 }
 
@@ -242,8 +243,8 @@ fn a_name_that_alone_does_not_resolve_is_the_sites_own_fault() {
     );
 }
 
-/// What the uplink's probe says of names: it resolves one, or it has none to ask (another route to
-/// Telegram, or no targets).
+/// Returns worlds whose probe reports that names resolve, or reports nothing about names, because
+/// another route to Telegram is used or there are no targets.
 fn resolver_is_well() -> [World; 3] {
     let lone = || Site {
         tries: 1,
@@ -463,7 +464,7 @@ fn a_check_that_began_while_offline_says_nothing() {
     cut(&mut world, &["blog", "shop"]);
     world.pass(70);
     assert_eq!(world.state("blog"), State::Offline);
-    // Begun before the line came back, ended after it.
+    // A check that begins before the connection is back and ends after it.
     let late = from(THERE, failed(FailureKind::Timeout));
     world.fate_lasting("blog", late, Duration::from_secs(20));
     world.pass(55);
@@ -503,7 +504,7 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
     while world.state("blog") != State::Offline {
         world.pass(1);
     }
-    // It comes back while a check waits for it, and the next look says so.
+    // The resolver recovers while a check waits for it, and the next probe reports that.
     world.line = LINE_NAMES;
     let outcome = failed(FailureKind::Dns);
     let site = "lone".to_owned();
@@ -571,7 +572,7 @@ fn a_site_on_this_network_that_fails_by_a_resolver_known_to_be_gone_is_not_judge
     };
     fails(&mut world);
     assert_eq!(world.state("nas"), State::Offline);
-    // The resolver is back, gone for the next try, and back when it is asked after.
+    // The resolver recovers, fails for the retry, and works when the probe asks it.
     world.line = LINE_NAMES;
     world.pass(12);
     assert_eq!(world.state("nas"), State::Up);

@@ -1,4 +1,4 @@
-//! Our own line over time: offline periods and troubles that come back, wait, or outlast a power cut.
+//! Offline periods and faults of the uplink that return, are delayed, or outlast a power cut.
 
 use super::world::*;
 use crate::monitor::alert::Notification;
@@ -278,13 +278,13 @@ fn an_offline_period_is_told_without_times_that_mean_nothing_while_the_clock_is_
     let sent = gone(&mut world).concat();
     assert!(sent.starts_with("📡 I was offline for "), "{sent}");
     assert!(!sent.contains(':'), "{sent}");
-    // The next one waits, as for Telegram, until the clock is set: then it is dated right.
+    // The next alert waits until the clock is set, as Telegram does: then its times are right.
     world.pass(3600);
     world
         .deliveries
         .push_back(telegram_fails(Some(90), "clock not set"));
     assert_eq!(gone(&mut world), Vec::<String>::new());
-    // 08:00 is now, so the line went at about 07:50.
+    // It is 08:00 now, so the connection was lost at about 07:50.
     world.wall = WALL + 86_400 - world.clock / 1000;
     world.pass(200);
     let sent = world.received().concat();
@@ -317,8 +317,7 @@ fn a_plain_site_behind_a_captive_portal_is_not_down() {
     assert!(received[0].contains("a captive portal?"), "{received:?}");
 }
 
-/// What a check that was redirected into this network fails with. Its address is that of the
-/// server that did it.
+/// The check was redirected into the local network. Its address is that of the server that did so.
 #[test]
 fn a_redirect_into_this_network_is_judged_when_no_captive_portal_is_found() {
     for (trusted, state) in [(true, State::Down), (false, State::Offline)] {

@@ -1,5 +1,5 @@
-//! The product's voice in one place: every kind of news, and the answers to what people ask most.
-//! A change of a word is a change here too.
+//! The wording of every kind of notification, and of the replies to the most frequent commands, so
+//! that every change of a text shows up as a change of this file.
 
 use super::world::*;
 use crate::monitor::alert::words::{compose, first_message};
@@ -50,7 +50,8 @@ fn ends(days: i64) -> Expiry {
     }
 }
 
-/// Every kind of news about a site, with a cause or name put where one comes from outside.
+/// Returns every kind of notification about a site, with `cause` wherever a text comes from
+/// outside.
 pub(super) fn all_news(cause: &str) -> Vec<Notification> {
     let cause = || cause.to_owned();
     let certificate = |days| Notification::Expiring {
@@ -214,7 +215,7 @@ fn what_people_ask_most() {
     }
 }
 
-/// Only the tags we write, each closed, and no bare sign.
+/// Whether HTML has only tags that we write, all of them closed, and no unescaped character.
 fn sound(html: &str) -> bool {
     let bare = html.replace("<b>", "").replace("</b>", "");
     let pairs = html.matches("<b>").count() == html.matches("</b>").count();

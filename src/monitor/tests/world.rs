@@ -1,4 +1,5 @@
-//! A world around the monitor: sites with fates, chats that answer, a disk, and a clock of its own.
+//! Simulates the environment of the monitor: sites with scripted outcomes, chats that answer, a
+//! disk, and a clock.
 
 use crate::monitor::history::Extent;
 use crate::monitor::incident::remediation::{Remediation, RunRequest};
@@ -23,7 +24,7 @@ pub use super::builders::*;
 
 pub const CHAT: i64 = 7;
 pub const GROUP: i64 = -100;
-/// 2027-01-15, whatever.
+/// 2027-01-15 08:00 UTC, an arbitrary time.
 pub const WALL: i64 = 1_800_000_000;
 
 pub const LINE_UP: ProbeResult = ProbeResult {
@@ -57,65 +58,65 @@ pub struct World {
     pub monitor: Monitor,
     /// Milliseconds since the agent's start.
     pub clock: i64,
-    /// What the wall clock showed then.
+    /// What the wall clock showed at the agent's start.
     pub wall: i64,
     pub zone: Zone,
-    /// What a check of a site says from now on, and how long it takes.
+    /// The outcome of each site's checks from now on, and how long they take.
     pub fates: BTreeMap<String, Fate>,
     /// How long each check waits for a permit.
     pub waits: Duration,
-    /// Checks under way: when they end.
+    /// Checks under way: when they end, and the site.
     pub running: Vec<(i64, String)>,
-    /// Every check that was started: when, which, whether fresh.
+    /// Every check that was started: when, the site, and whether on a new connection.
     pub started: Vec<(i64, String, bool)>,
     pub hanging_orders: usize,
-    /// Messages that arrived, with the second they were sent in.
+    /// Messages that arrived, with the second in which they were sent.
     pub sent: Vec<(i64, Message)>,
-    /// Every message with its id, as it reads now.
+    /// Every message with its id, in its current state.
     pub shown: Vec<(i64, Message)>,
-    /// A message that was deleted in the chat: what is to replace it is sent anew.
+    /// A message that was deleted in the chat: an edit of it arrives as a new message.
     pub deleted: Option<i64>,
-    /// When buttons alone were changed.
+    /// When only the buttons of a message were changed.
     pub retouched: Vec<i64>,
     /// Answers to pressed buttons.
     pub answered: Vec<CallbackAnswer>,
-    /// What Telegram says to the next sendings; then `Sent`.
+    /// The results of the next deliveries; later ones are `Sent`.
     pub deliveries: VecDeque<Delivery>,
     pub attempts: usize,
-    /// What channels say to the next sendings; then they take all.
+    /// The results of the next deliveries by channels; later ones are `Sent`.
     pub channel_deliveries: VecDeque<Delivery>,
-    /// What channels took, with the second it was sent in.
+    /// What channels accepted, with the second in which it was sent.
     pub by_channels: Vec<(i64, ChannelSend)>,
     pub channel_attempts: usize,
     /// See [`World::set_channels`].
     channels: Vec<Channel>,
     /// See [`World::set_actions`].
     actions: Vec<Remediation>,
-    /// Runs of actions, with the second they were started in.
+    /// Runs of actions, with the second in which they were started.
     pub runs: Vec<(i64, RunRequest)>,
-    /// What comes of one; without it none ends.
+    /// The result of a run; `None`: runs do not end.
     pub run_result: Option<&'static str>,
     pub disk_full: bool,
-    /// Messages are kept with the addresses of sites, which else would be in every down alert.
+    /// Whether messages keep the lines with the sites' URLs, which every down alert has.
     pub links: bool,
-    /// What looks at certificates find, in turn; the last one goes on.
+    /// The results of the next certificate inspections; the last one is repeated.
     pub expiries: VecDeque<Result<Expiry, Failure>>,
-    /// The root that every look at a certificate leads to.
+    /// The root certificate that every inspection finds.
     pub root: Option<Expiry>,
     pub inspected: usize,
-    /// What a look at the line says; how many there were.
+    /// The result of an uplink probe, and the number of probes.
     pub line: ProbeResult,
     pub looks: usize,
-    /// How long a look takes; the one under way ends then.
+    /// How long a probe takes; when the probe under way ends.
     pub look_lasts: Duration,
     looking: Option<i64>,
     pub beats: usize,
-    /// The ways to Telegram that were used and tried, in turn.
+    /// The routes to Telegram that were used, and those that were tried, in order.
     pub routes: Vec<String>,
     pub route_trials: Vec<String>,
     pub saves: usize,
     pub history_saves: usize,
-    /// What reports were answered, by their number.
+    /// The answers to reports, by their id.
     pub report_answers: Vec<(u64, ReportAnswer)>,
     pub logs: Vec<String>,
     pub admitted: usize,
@@ -132,11 +133,11 @@ pub struct Fate {
     pub lasts: Duration,
 }
 
-/// An address beyond the line, and one in this network.
+/// An address beyond the uplink, and one in the local network.
 pub const THERE: &str = "203.0.113.34";
 pub const HERE: &str = "192.168.1.5";
 
-/// Sites beyond the line that are up, and an uplink to ask.
+/// Returns a world with an uplink to probe, whose sites are beyond the uplink and up.
 pub fn elsewhere(names: &[&str]) -> World {
     let mut world = World::elsewhere(names.iter().map(|n| site(n)).collect());
     all(&mut world, names, from(THERE, good(40)));
@@ -145,7 +146,7 @@ pub fn elsewhere(names: &[&str]) -> World {
     world
 }
 
-/// The same outcome for all of these from now on.
+/// Sets the outcome of all these sites from now on.
 pub fn all(world: &mut World, names: &[&str], outcome: Outcome) {
     for name in names {
         world.fate(name, outcome.clone());
@@ -169,7 +170,7 @@ impl World {
         World::new(names.iter().map(|n| site(n)).collect())
     }
 
-    /// Sites elsewhere, with an uplink to ask.
+    /// Returns a world with sites beyond an uplink that can be probed.
     pub fn elsewhere(sites: Vec<Site>) -> World {
         let mut world = World::new(sites.clone());
         let settings = Settings {
@@ -231,13 +232,13 @@ impl World {
         }
     }
 
-    /// The channels of this and of later runs.
+    /// Sets the channels, for later runs of the agent too.
     pub fn set_channels(&mut self, channels: Vec<Channel>) {
         self.monitor.outbox.reload_channels(channels.clone());
         self.channels = channels;
     }
 
-    /// The actions of this and of later runs of the agent.
+    /// Sets the actions, for later runs of the agent too.
     pub fn set_actions(&mut self, actions: Vec<Remediation>) {
         let remediations = self.monitor.incidents.remediations_mut();
         remediations.reload(actions.clone());
@@ -252,7 +253,7 @@ impl World {
         }
     }
 
-    /// What checks of the site find from now on.
+    /// Sets the outcome of a site's checks from now on.
     pub fn fate(&mut self, name: &str, outcome: Outcome) {
         let lasts = outcome.took.unwrap_or(Duration::from_millis(20));
         self.fates.insert(name.to_owned(), Fate { outcome, lasts });
@@ -262,19 +263,19 @@ impl World {
         self.fates.insert(name.to_owned(), Fate { outcome, lasts });
     }
 
-    /// The same, for so many seconds.
+    /// The same, then lets `secs` pass.
     pub fn fate_for(&mut self, name: &str, outcome: Outcome, secs: u64) {
         self.fate(name, outcome);
         self.pass(secs);
     }
 
-    /// This world after so many seconds.
+    /// Returns this world after `secs`.
     pub fn running_for(mut self, secs: u64) -> World {
         self.pass(secs);
         self
     }
 
-    /// Lets this many seconds pass.
+    /// Lets `secs` pass.
     pub fn pass(&mut self, secs: u64) {
         let until = self.clock + secs as i64 * 1000;
         self.feed(Event::Due);
@@ -310,7 +311,7 @@ impl World {
         self.feed(Event::Due);
     }
 
-    /// Lets time pass until a check has ended, by whole seconds.
+    /// Lets time pass in whole seconds until a check has ended.
     pub fn pass_a_check(&mut self) {
         let ended = |world: &World| -> u64 { world.monitor.sites.iter().map(|w| w.checks()).sum() };
         let before = ended(self);
@@ -319,7 +320,7 @@ impl World {
         }
     }
 
-    /// The process is stopped for so long: nothing runs, the clock goes on.
+    /// Stops the process for `secs`: no event is handled, and the clock continues.
     pub fn stall(&mut self, secs: u64) {
         // As the agent does before it waits.
         self.monitor.next_wakeup(self.now());
@@ -335,7 +336,7 @@ impl World {
         }
     }
 
-    /// A user writes in the chat; the texts of the answers that came at once.
+    /// Sends a user's message to the bot and returns the texts of the immediate replies.
     pub fn ask(&mut self, text: &str) -> Vec<String> {
         self.ask_from(CHAT, Some(1), text)
     }
@@ -350,7 +351,7 @@ impl World {
             .collect()
     }
 
-    /// The same by a user of this name.
+    /// The same as [`World::ask`], for a user of this name.
     pub fn ask_by(&mut self, name: &str, text: &str) -> Vec<String> {
         let before = self.sent.len();
         let id = self.next_update;
@@ -368,7 +369,7 @@ impl World {
         sent.map(|(_, m)| m.html.clone()).collect()
     }
 
-    /// What the first poll after a start brings: the date counts.
+    /// Delivers a message with the first poll after a start, so that its date is compared.
     pub fn write(&mut self, chat: i64, user: Option<i64>, text: &str, date: i64) {
         self.write_waiting(chat, user, text, date, Duration::MAX);
     }
@@ -394,7 +395,7 @@ impl World {
         self.feed(Event::Update(Update { id, content }));
     }
 
-    /// A press comes in; what its presser sees, if that is anything.
+    /// Delivers a press and returns the text that its user sees, if any.
     pub fn press(&mut self, press: Press) -> Option<String> {
         let id = self.next_update;
         self.next_update += 1;
@@ -411,7 +412,7 @@ impl World {
         Some(answer.text.clone())
     }
 
-    /// Everything that was told since the last call, `second: text`.
+    /// Returns the texts of all messages since the last call.
     pub fn received(&mut self) -> Vec<String> {
         let received = std::mem::take(&mut self.sent);
         received.into_iter().map(|(_, m)| m.html).collect()
@@ -421,7 +422,7 @@ impl World {
         self.monitor.sites.named(name).expect("a site").state()
     }
 
-    /// Power is cut and comes back: what the disk had is all there is.
+    /// Restarts with only what the disk has, after the agent was off for `off` seconds.
     pub fn restart(
         &mut self,
         sites: Vec<Site>,
@@ -432,7 +433,7 @@ impl World {
         self.restart_showing(sites, snapshot, wall);
     }
 
-    /// The same, with a wall clock that shows `wall` then.
+    /// The same, with a wall clock that shows `wall` at the start.
     pub fn restart_showing(
         &mut self,
         sites: Vec<Site>,
@@ -625,7 +626,7 @@ impl World {
         Event::Delivered { id, delivery }
     }
 
-    /// It is new, or changes more than buttons.
+    /// Whether a message is new, or an edit changes more than its buttons.
     fn says_something(&self, id: i64, message: &Message) -> bool {
         let shown = self.shown.iter().find(|(at, _)| *at == id);
         shown.is_none_or(|(_, shown)| shown.html != message.html)
