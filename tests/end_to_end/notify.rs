@@ -141,8 +141,7 @@ fn whatever_a_server_does_costs_one_attempt_and_no_alert() {
                 assert!(bodies[0].starts_with(DOWN) && bodies[1].starts_with(DOWN));
                 let times = locked(&hook.times).clone();
                 let apart = times[1] - times[0];
-                // The attempt has held a permit of the checks for ten seconds: its retry comes
-                // later.
+                // A failure that took long is retried after twice that time: 20 s here.
                 let hangs = matches!(failure, Behaviour::Hang);
                 assert!(!hangs || apart > Duration::from_secs(29), "{apart:?}");
                 end(&scene, running);
