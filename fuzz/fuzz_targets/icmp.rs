@@ -1,5 +1,5 @@
-//! Any bytes received from an ICMP socket: no panic, and a reply that was read is the same after it is
-//! encoded again.
+//! Any bytes received from an ICMP socket: no panic, and a reply that was read is the same after
+//! it is encoded again.
 
 #![no_main]
 

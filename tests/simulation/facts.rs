@@ -208,8 +208,8 @@ impl Facts<'_> {
         lives.any(|l| lost(l.span.to, l.orderly))
     }
 
-    /// Returns whether the site was certainly judged then: its parent was up, and so was the
-    /// uplink, and had been for a while.
+    /// Returns whether the site was certainly judged then: its parent was up, and the uplink was
+    /// up for at least [`RETURN`].
     pub fn counted(&self, site: usize, at: i64) -> bool {
         let mut cuts = self.plan.cuts.iter().map(|c| c.wider(0, RETURN));
         let lan = self.plan.sites[site].lan || !self.plan.uplink;

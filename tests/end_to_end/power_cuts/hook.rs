@@ -64,8 +64,8 @@ impl Hook {
         Some(format!("the channel lacks {lacking}: {:?}", state.taken))
     }
 
-    /// Begins a new chapter. Returns an alert that was sent again, although the agent had not been
-    /// killed and knew that the channel had accepted it.
+    /// Begins a new chapter. Returns an alert that was sent twice in one life of the agent,
+    /// although the channel confirmed it the first time.
     pub fn close(&self) -> Option<String> {
         let mut state = locked(&self.state);
         let (taken, lives) = (

@@ -121,8 +121,8 @@ impl Ledger {
         told.map(|(number, told)| (*number, !told.ups.is_empty()))
     }
 
-    /// Returns an alert that was sent again, although the agent had not been killed and Telegram
-    /// had confirmed it.
+    /// Returns an alert that was sent twice in one life of the agent, although Telegram
+    /// confirmed it the first time.
     pub fn repeated_without_cause(&self) -> Option<String> {
         for (number, told) in &self.outages {
             for times in [&told.downs, &told.ups] {
@@ -169,8 +169,8 @@ fn news_of(line: &str) -> Option<News> {
     }
 }
 
-/// Returns sites and numbers of the outages in a line: `🔴 blog is down: … (#1)`, or `blog (#1),
-/// shop (#2)`.
+/// Returns sites and numbers of the outages in a line, such as `🔴 blog is down: … (#1)` or
+/// `blog (#1), shop (#2)`.
 fn outages_in(line: &str) -> Vec<(&str, u32)> {
     let mut found = Vec::new();
     let mut rest = line;
