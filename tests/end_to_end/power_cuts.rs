@@ -400,7 +400,7 @@ fn survives(state: &[(PathBuf, Vec<u8>)], damaged: &Path, damage: &Damage, url: 
 
 const ALERT: &str = "blog is down: HTTP 503, wanted 200-299";
 
-/// `I was away, last seen 14:03, back 14:20; still down: blog`
+/// Returns the notices like `I was away, last seen 14:03, back 14:20; still down: blog`.
 fn away(scene: &Scene) -> Vec<String> {
     let messages = scene.api.messages();
     let away = messages.iter().filter(|m| m.text.contains("I was away"));

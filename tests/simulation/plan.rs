@@ -9,7 +9,7 @@ use std::time::Duration;
 pub const SECOND: i64 = 1000;
 pub const MINUTE: i64 = 60 * SECOND;
 pub const HOUR: i64 = 60 * MINUTE;
-/// What the wall clock shows at the start when it is right: 2027-01-15.
+/// Right time at the start, in Unix seconds: 2027-01-15.
 pub const WALL: i64 = 1_800_000_000;
 /// When the program was built, in Unix seconds.
 pub const BUILT: i64 = 1_790_000_000;

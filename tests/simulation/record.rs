@@ -58,7 +58,7 @@ pub struct Arrival {
     pub attempt: usize,
 }
 
-/// One attempt to send.
+/// One attempt to send to a chat.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     pub at: i64,

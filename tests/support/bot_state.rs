@@ -132,7 +132,7 @@ impl State {
         self.allowed_updates = Some(kinds.collect());
     }
 
-    /// Up to `limit` updates as a JSON array.
+    /// Returns up to `limit` updates as a JSON array.
     pub fn batch(&self, limit: usize) -> String {
         let updates: Vec<&str> = self.updates.iter().map(|(_, json)| json.as_str()).collect();
         format!("[{}]", updates[..limit.min(updates.len())].join(","))

@@ -107,7 +107,7 @@ impl Certificate {
     }
 }
 
-/// The names of a server on loopback.
+/// Names in the certificate of a server on loopback.
 pub const LOOPBACK: &[&str] = &["127.0.0.1", "localhost"];
 
 pub fn yesterday() -> SystemTime {

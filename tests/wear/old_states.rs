@@ -208,7 +208,7 @@ fn what_an_earlier_version_wrote_is_known_to_this_one() {
             assert!(said.contains(line), "{version}: {line}: {said}");
         }
 
-        // The next one has the next number.
+        // The next incident has the next number.
         assert_eq!(next.snapshot().next_incident, 7);
     }
 }

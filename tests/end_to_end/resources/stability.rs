@@ -184,7 +184,7 @@ fn twenty_healthy_sites_stay_on_time_beside_a_hundred_that_hang() {
     });
     let mut config = "[agent]\nstate = \"state\"\nmax_connections = 10\n".to_owned();
     for i in 0..HANGING + HEALTHY {
-        // Mixed, as they would be in a file.
+        // Mixed, as in a real configuration.
         let kind = if i % 6 == 5 { "healthy" } else { "hang" };
         let keys = "interval = \"2s\"\ntimeout = \"2s\"";
         let url = web.url(&format!("/{kind}-{i}"));
@@ -206,7 +206,7 @@ fn twenty_healthy_sites_stay_on_time_beside_a_hundred_that_hang() {
     let hung = || paths("hang").filter(|path| tally.of(path) > 0).count();
     let limit = Duration::from_secs(60);
     wait_for(limit, "the first round", hung, |&n| n == HANGING);
-    // The last of them are still in the lane of the healthy ones, until they time out.
+    // The last hanging sites stay in the queue of the healthy ones until they time out.
     let asked = web.requests();
     web.wait_requests(asked + HEALTHY);
 
