@@ -1,5 +1,5 @@
-//! Puts the day of the build into the binary (a wall clock that shows an earlier time is not set),
-//! and `src/http/quirks/` between libraries in C and their neighbours.
+//! Writes the date of the build into the binary (a wall clock that shows an earlier time is not
+//! set), and links the wrappers of `src/http/quirks/` between C libraries and their callers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ const DAY: u64 = 86_400;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=Cargo.lock");
-    // What makes builds reproducible: https://reproducible-builds.org/specs/source-date-epoch/
+    // For reproducible builds: https://reproducible-builds.org/specs/source-date-epoch/
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
     let built = match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => text
@@ -36,7 +36,7 @@ fn main() {
     for name in wrapped {
         println!("cargo::rustc-link-arg=-Wl,--wrap={name}");
     }
-    // Not in tests, which have aws-lc without sitemon.
+    // Not in tests, which link aws-lc without sitemon's binary.
     let without = [
         "OBJ_cbs2nid",
         "OBJ_ln2nid",
@@ -78,7 +78,7 @@ fn main() {
     }
 }
 
-/// `sitemon.conf`, of which `init` alone has need, as a deflate stream, and how long it is.
+/// Writes `sitemon.conf` as a deflate stream, and its length. Only `init` needs it.
 fn pack_configuration() {
     println!("cargo::rerun-if-changed=sitemon.conf");
     let text = std::fs::read("sitemon.conf").expect("sitemon.conf beside Cargo.toml");

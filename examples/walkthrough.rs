@@ -4,9 +4,9 @@
 //! cargo build && cargo run --example walkthrough
 //! ```
 //!
-//! Starts three web sites on this machine and `sitemon run --console`, which takes the terminal for
-//! the chat. One site breaks and recovers; the commands are typed for you. Ends with 1 when
-//! sitemon does not say what it should.
+//! Starts three web sites on this machine and `sitemon run --console`, which uses the terminal as
+//! the chat. One site breaks and recovers; the commands are typed automatically. Exits with 1 when
+//! sitemon's output is not the expected one.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
-/// How long any one thing may take. Most take two or three seconds.
+/// Limit of each wait. Most take two or three seconds.
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
@@ -100,7 +100,8 @@ fn config(sites: &[&Site]) -> String {
     text
 }
 
-/// Two requests to each site: the second check of a site begins after the first was judged.
+/// Waits for two requests to each site: the second check of a site begins after the first was
+/// judged.
 fn wait_for_rounds(requests: &Receiver<&'static str>, sites: &[&Site]) -> Result<(), String> {
     let give_up = Instant::now() + LIMIT;
     let mut seen = Vec::new();
@@ -113,7 +114,7 @@ fn wait_for_rounds(requests: &Receiver<&'static str>, sites: &[&Site]) -> Result
     Ok(())
 }
 
-/// The binary that cargo puts beside the folder of the examples.
+/// Returns the binary that cargo puts beside the directory of the examples.
 fn sitemon_binary() -> Result<PathBuf, Box<dyn Error>> {
     let mut path = env::current_exe()?;
     path.pop();
@@ -145,7 +146,7 @@ impl Site {
                 } else {
                     "503 Service Unavailable"
                 };
-                // Whoever gave up, or listens no more: the next request is served all the same.
+                // Errors are ignored, since the next request must be served all the same.
                 let _ = answer(stream, status).map(|()| asked.send(name));
             }
         });
@@ -201,7 +202,7 @@ impl Agent {
         writeln!(self.stdin, "{line}")
     }
 
-    /// Waits for a line of sitemon that fits, in lower case.
+    /// Waits for a line of sitemon, converted to lower case, for which `fits` is true.
     fn expect(&self, what: &str, fits: impl Fn(&str) -> bool) -> Result<(), String> {
         let give_up = Instant::now() + LIMIT;
         loop {
@@ -217,7 +218,7 @@ impl Agent {
     fn terminate(&mut self) -> Result<(), Box<dyn Error>> {
         let kill = format!("kill -TERM {}", self.child.id());
         Command::new("sh").args(["-c", &kill]).status()?;
-        // Its end closes its stdout, and with it the channel.
+        // The end of the process closes its stdout, and with it the channel.
         let last = std::iter::repeat_with(|| self.lines.recv_timeout(LIMIT)).find(Result::is_err);
         if last == Some(Err(RecvTimeoutError::Timeout)) {
             return Err("sitemon did not end".into());
@@ -237,7 +238,7 @@ impl Drop for Agent {
     }
 }
 
-/// Passes a stream on to the terminal line by line, and to `lines`.
+/// Copies a stream to the terminal line by line, and to `lines`.
 fn show(stream: impl Read + Send + 'static, prefix: &'static str, lines: Option<Sender<String>>) {
     thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {

@@ -1,11 +1,10 @@
-//! The product's two promises, proved on simulated days: it never cries wolf, and it never loses
-//! an alert.
+//! The product's two promises, tested on simulated days: no false alert, and no lost alert.
 //!
-//! A day is drawn from a seed (`draw`): sites with fates, line cuts, DNS losses, Telegram's moods,
-//! power cuts between any two actions, clocks that jump, a full disk, reloads, commands. The core
-//! lives through it in virtual time (`world`, `hands`, `network`), and a model that was written
-//! from the specification alone (`model`, `truth`, `facts`) says whether what the chats heard was
-//! so, complete, and told once.
+//! A day is drawn from a seed (`draw`): site outages, uplink cuts, DNS outages, faults of Telegram,
+//! power cuts between any two actions, clock jumps, a full disk, reloads, commands. The core runs
+//! through it in virtual time (`world`, `hands`, `network`), and a model that was written from the
+//! specification alone (`model`, `truth`, `facts`) checks that what the chats received was true,
+//! complete, and sent once.
 //!
 //! ```text
 //! SITEMON_SIM_SEED=17 cargo test --test simulation replay -- --nocapture
@@ -73,7 +72,7 @@ fn run(seed: u64) -> (Plan, Record, Judgement) {
     (plan, record, judgement)
 }
 
-/// Runs the seeds on two threads; what the model said of each that failed.
+/// Runs the seeds on two threads. Returns what the model reported of each seed that failed.
 fn runs(seeds: &[u64]) -> (Vec<(u64, String)>, String) {
     let (next, begun) = (AtomicUsize::new(0), Instant::now());
     let (told, undecidable, events) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
@@ -142,7 +141,7 @@ fn the_fixed_days_keep_the_promises() {
     all_keep_the_promises(&seeds);
 }
 
-/// One day, told at length: what arrived, and what the model says.
+/// Replays one day and prints what arrived, and what the model reports.
 #[test]
 fn replay() {
     let seed = number("SITEMON_SIM_SEED").unwrap_or(1);
@@ -183,7 +182,7 @@ fn many_days_keep_the_promises() {
 #[test]
 #[ignore = "a year of 100 sites; wants --profile sim"]
 fn a_year_of_a_hundred_sites_keeps_the_promises() {
-    // Fewer days, for a profile.
+    // Fewer days, for a profiler.
     let days = number("SITEMON_SIM_DAYS").map_or(365, u64::cast_signed);
     let plan = draw::long(1, 100, days, (6 * days).div_euclid(365).max(1));
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! What a day costs the flash: the whole core in virtual time, over a real state directory.
+//! Writes to flash in a day: the whole core in virtual time, with a real state directory.
 
 #[path = "wear/day.rs"]
 mod day;
@@ -12,7 +12,7 @@ mod plain_site;
 use day::*;
 
 const SITES: usize = 100;
-/// One outage an hour, of another site each time.
+/// One outage an hour, each of another site.
 const OUTAGE: i64 = 10 * MINUTE;
 
 #[test]
@@ -25,7 +25,7 @@ fn a_day_with_a_hundred_sites_and_an_outage_an_hour_writes_less_than_500_kb() {
         }
         good(40 + asked.clock % 17)
     }));
-    // The first has a start in it, the second is as all that follow.
+    // The first day includes a start; the second is like all later ones.
     for n in 1..=2 {
         let cost = day.run(n * DAY);
         println!(
@@ -37,7 +37,7 @@ fn a_day_with_a_hundred_sites_and_an_outage_an_hour_writes_less_than_500_kb() {
         );
         assert!(cost.kilobytes() <= 500, "{cost:?}");
     }
-    // None of them waited: each down and each up was told when it was known.
+    // No alert waited: each was sent when its change was known.
     assert_eq!(day.told.len(), 2 * 24 * 2, "{:?}", day.told);
     assert!(day.told.iter().all(|(_, text)| !text.contains(" ago")));
 }

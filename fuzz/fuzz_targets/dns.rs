@@ -1,5 +1,5 @@
-//! Any bytes as the answer to a question of any kind: no panic, no long work, and records that are
-//! shown are what they are shown as.
+//! Any bytes as the answer to a query of any type: no panic, no long work, and the text of each
+//! record matches the record.
 
 #![no_main]
 
@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
         name,
         kind,
     };
-    // As they are, and behind a header and a question that fit, with a count of their own.
+    // The bytes as they are, and after a valid header and question, with a count from the bytes.
     let mut message = question.encode(false);
     message[2] |= 0x80;
     if let Some((count, records)) = bytes.split_first() {
@@ -36,7 +36,7 @@ fuzz_target!(|input: &[u8]| {
         };
         for data in answer.records(&name, kind).flatten() {
             let shown = data.to_string();
-            // A tag may hold blanks, which no real one does.
+            // A tag may contain blanks here, which no real one does.
             if kind != RecordKind::Caa {
                 assert!(data.is(&shown), "{shown}");
             }

@@ -1,4 +1,5 @@
-//! Any bytes as what an ICMP socket delivers: no panic, and what is read is what was sent.
+//! Any bytes received from an ICMP socket: no panic, and a reply that was read is the same after
+//! it is encoded again.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A JSON body as a hostile server sends it, asked for a path: the first line, and the rest.
+//! A JSON body of a hostile server, and a path: the path is the first line, the body the rest.
 
 #![no_main]
 
@@ -14,11 +14,11 @@ fuzz_target!(|bytes: &[u8]| {
     match Document::parse(body) {
         Ok(document) => match document.get(&path) {
             Some(Value::Text(text)) => {
-                // U+FFFD has three bytes, what it stands for may have one.
+                // U+FFFD has three bytes, the byte that it replaces is one.
                 assert!(text.decoded().len() <= 3 * body.len());
             }
             Some(Value::Number(number)) => {
-                // The path as another one.
+                // The number in the path, to compare with.
                 let other = match path.trim_start_matches(|c: char| !c.is_ascii_digit()) {
                     "" => "1e-9",
                     other => other,

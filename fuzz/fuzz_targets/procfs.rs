@@ -1,4 +1,5 @@
-//! Any bytes as files of `/proc` and `/etc/fstab`: no panic, and the mount that is found lies on the way.
+//! Any bytes as files of `/proc` and `/etc/fstab`: no panic, and the mount point is a prefix of the
+//! path.
 
 #![no_main]
 

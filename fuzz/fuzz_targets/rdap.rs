@@ -9,7 +9,7 @@ use sitemon::check::wire::rdap::{candidates, registration, services};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(found) = registration(bytes) {
-        // A byte that is no UTF-8 becomes three.
+        // A byte that is not UTF-8 is replaced by three.
         assert!(found.registrar.len() <= 3 * bytes.len());
     }
     let wanted = ["com".to_owned(), "org".to_owned()];

@@ -1,4 +1,4 @@
-//! What each target does with its bytes.
+//! The targets for the parsers of checks and reports.
 
 #[path = "../../src/check/cookie_date.rs"]
 mod cookie_date;
@@ -24,11 +24,11 @@ use wire::gzip::Gunzip;
 use wire::mail::{SmtpLine, capabilities, is_starttls, starts, take_line};
 use wire::x509::{Certificate, first_to_end};
 
-/// Certificates as a hostile server sends them.
+/// Certificates of a hostile server.
 pub fn x509(bytes: &[u8]) {
     if let Some(read) = Certificate::read(bytes) {
         for text in [read.title(), read.issuer.readable()].into_iter().flatten() {
-            // Twice a hundred, and "() " between them.
+            // Two names of 100 characters, and "() " around one of them.
             assert!(text.chars().count() <= 203);
             assert!(!text.contains(char::is_control));
         }
@@ -38,8 +38,8 @@ pub fn x509(bytes: &[u8]) {
     let _ = first_to_end(&[leaf, issuer, bytes], |one, _| one.der.len() % 2 == 0);
 }
 
-/// What a web server says to a login: the lines up to the first empty one are cookies and where
-/// to go, the rest is a page with a form.
+/// A web server's answers to a login: the lines up to the first empty one are cookies and
+/// locations, the rest is a page with a form.
 pub fn login(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (lines, page) = text.split_once("\n\n").unwrap_or(("", &text));
@@ -49,7 +49,8 @@ pub fn login(bytes: &[u8]) {
     if let Ok(fields) = form::fields(page, &from, &to, &["user", "password"]) {
         assert!(fields.len() <= 200);
         let size: usize = fields.iter().map(|f| f.name.len() + f.value.len()).sum();
-        // A button's place, the end of a line and a byte that is missing may be longer as they are sent.
+        // A button's coordinates, a line's end and an invalid byte may become longer when they are
+        // sent.
         assert!(size <= 3 * page.len());
         assert!(fields.iter().all(|field| !field.name.is_empty()));
     }
@@ -77,20 +78,20 @@ pub fn login(bytes: &[u8]) {
     }
 }
 
-/// What a client of `[listen]` sends: a head, and what is behind it.
+/// A request of a client of `[listen]`: a head, and the bytes after it.
 pub fn listen(bytes: &[u8]) {
     let Some(end) = request::head_end(bytes, 0) else {
         return;
     };
     assert!(bytes[..end].ends_with(b"\r\n\r\n"));
-    // However it comes in parts, it ends there.
+    // The end of the head is the same however it is split into reads.
     assert_eq!(request::head_end(&bytes[..end], end - 1), Some(end));
     let (head, body) = bytes.split_at(end);
     let Ok(request) = request::read(head) else {
         return;
     };
     assert!(head.len() + request.body_length <= request::LARGEST || request.body_length == 0);
-    // What another reader could see in it is not there.
+    // There is nothing that another parser could read differently.
     let lower = head.to_ascii_lowercase();
     let lines = |name: &[u8]| lower.windows(name.len()).filter(|w| *w == name).count();
     assert_eq!(lines(b"\r\ntransfer-encoding:"), 0);
@@ -101,7 +102,7 @@ pub fn listen(bytes: &[u8]) {
     }
 }
 
-/// What a job reports, by its socket or in a file of the spool, and what is answered.
+/// A job's report, from the socket or from a file of the spool, and the reply to it.
 pub fn push(bytes: &[u8]) {
     if let Some(reply) = Reply::of(bytes) {
         assert_eq!(reply.word().as_bytes(), bytes);
@@ -111,13 +112,14 @@ pub fn push(bytes: &[u8]) {
         return;
     };
     assert!(report.lines.len() <= MOST_BYTES && !report.site.contains('\n'));
-    // Kept in the spool it is the same for ever, but for a name that is that of no site.
+    // Writing it to the spool doesn't change it, unless the name has a CR, which no site's name
+    // has.
     let kept = again(&report).expect("a report");
     assert!(kept == report || report.site.contains('\r'));
     assert_eq!(again(&kept), Some(kept));
 }
 
-/// What a mail server says before TLS.
+/// The lines of a mail server before TLS.
 pub fn mail(bytes: &[u8]) {
     let mut received = bytes.to_vec();
     let mut taken = 0;
@@ -137,7 +139,7 @@ pub fn mail(bytes: &[u8]) {
     assert!(taken <= bytes.len() && !received.contains(&b'\n'));
 }
 
-/// A packed body, in pieces of as many bytes as the first one says.
+/// A compressed body, in pieces of the size in its first byte.
 pub fn inflate(bytes: &[u8]) {
     let Some((size, file)) = bytes.split_first() else {
         return;
@@ -156,7 +158,7 @@ pub fn inflate(bytes: &[u8]) {
         }
         assert!(piece.is_empty());
     }
-    // Two bits stand for 258 bytes at the most.
+    // Two bits stand for at most 258 bytes.
     assert!(unpacked <= 1032 * file.len());
     let _ = gunzip.end();
 }

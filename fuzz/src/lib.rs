@@ -1,9 +1,9 @@
-//! sitemon's byte parsers by themselves: they are pure, so neither libcurl nor aws-lc is built to
-//! fuzz them, and one that isn't pure any more doesn't compile here.
+//! sitemon's byte parsers alone: they are pure, so neither libcurl nor aws-lc is built for
+//! fuzzing, and a parser that isn't pure any more doesn't compile here.
 //!
-//! The modules have the names they have in sitemon.
+//! The modules have the same names as in sitemon.
 
-// What they name of isahc are the types that it takes from `http`.
+// The types of isahc that they use are re-exports of `http`.
 extern crate self as isahc;
 pub use http;
 
@@ -19,7 +19,7 @@ pub mod procfs;
 #[path = "../../src/json/mod.rs"]
 pub mod json;
 pub mod listen;
-// Whole, since it names nothing else: how it is cut into files is its own affair.
+// The whole module, since it depends on no other.
 #[path = "../../src/monitor/mod.rs"]
 pub mod monitor;
 #[path = "../../src/push/wire.rs"]

@@ -1,4 +1,4 @@
-//! What `[listen]` reads of a request.
+//! The parsers of requests to `[listen]`.
 
 #[path = "../../src/listen/push.rs"]
 pub mod push;

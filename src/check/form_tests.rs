@@ -1,4 +1,4 @@
-//! Forms as pages have them, and what browsers send of them.
+//! Forms in pages, and the fields that browsers send of them.
 
 use super::*;
 use crate::clock::thread_cpu;
@@ -11,7 +11,7 @@ fn url(text: &str) -> Url {
     Url::parse(text).expect("a URL")
 }
 
-/// `name=value name=value`, or nothing when there is no form.
+/// Returns `name=value name=value`, or `None` without a form.
 fn found(page: &str) -> Option<String> {
     let to = url("https://a.example/session");
     let fields = fields(page, &url(BASE), &to, &["user", "password"]).ok()?;
@@ -170,10 +170,10 @@ fn a_control_may_stand_outside_of_its_form() {
         found(&format!("{form}{button}")).as_deref(),
         Some("user= t=1")
     );
-    // Ours may be outside, too.
+    // A field of the configuration may be outside of its form, too.
     let page = "<form id=a><input name=x></form><form id=b></form><input form=b name=user>";
     assert_eq!(found(page).as_deref(), Some("user="));
-    // None of this id, so it belongs to none.
+    // No form has this id, so the field belongs to none.
     let page = format!("<form action=/session><input name=user>{token}</form>");
     assert_eq!(found(&page).as_deref(), Some("user="));
 }
@@ -270,7 +270,7 @@ fn a_form_has_no_field_left_out() {
         fields(&format!("<form><select multiple name=a>{options}</select>")),
         too_many
     );
-    // Those of other forms take none of its places, unless they are very many and before it.
+    // Fields of other forms don't count, unless there are very many before the form.
     let others = "<form>".to_owned() + &field.repeat(ALL_FIELDS) + "</form>";
     assert_eq!(fields(&(form(5) + &others + field)), Ok(5));
     assert_eq!(fields(&(others + &form(5))), too_many);

@@ -1,5 +1,5 @@
-//! `[[action]]`: a fake smart plug, programs and a magic packet, by buttons and commands of users who may and
-//! of others, and through `kill -9`.
+//! `[[action]]`: a fake smart plug, programs and a magic packet, run by buttons and commands of
+//! users with and without access, and through `kill -9`.
 
 use crate::support::agent::Running;
 use crate::support::assert_has;
@@ -16,7 +16,7 @@ const GROUP: i64 = -1_001_234_567_890;
 const SECOND_USER: i64 = 555_002;
 const STRANGER: i64 = 555_001;
 
-/// A relay that power goes through.
+/// The table of a relay that switches the power.
 fn plug_table(plug: &Web) -> String {
     let url = plug.url("/relay/5ecret?turn=off");
     format!(
@@ -34,21 +34,22 @@ fn scene_with(table: &str) -> Scene {
     }
 }
 
-/// Presses a button of a message; what its presser sees.
+/// Presses a button of a message. Returns the text that the user is shown.
 #[track_caller]
 fn press(api: &BotApi, user: i64, sent: &Sent, label: &str) -> String {
     let update = api.press(sent.chat, user, sent.message_id, &sent.data(label));
     api.wait_answer(update)
 }
 
-/// The message once it has `part` in it.
+/// Waits until the message has `part` in it.
 #[track_caller]
 fn reads(api: &BotApi, sent: &Sent, part: &str) -> Sent {
     let it = |m: &Sent| m.chat == sent.chat && m.message_id == sent.message_id;
     api.wait_message(|m| it(m) && m.latest().contains(part))
 }
 
-/// Neither the log nor a message has a secret, and the rules were kept.
+/// Ends the agent, and checks that the log has no secret and that every request kept to the Bot
+/// API.
 #[track_caller]
 pub fn end(scene: &Scene, running: Running) {
     assert!(!running.stderr().contains("5ecret"), "{}", running.stderr());
@@ -89,7 +90,7 @@ fn a_plug_gets_one_request_and_the_alert_says_what_came_of_it() {
         let answer = scene.api.wait_answer(update);
         assert!(answer.starts_with("That is too old: "), "{data}: {answer}");
     }
-    // The plug refuses: that is told too.
+    // A failed run is reported, too.
     plug.set("/relay/5ecret", Behaviour::status(500));
     let question = scene.ask("/run modem", "Run restart modem?");
     press(&scene.api, CHAT, &question, "Yes");
@@ -97,7 +98,7 @@ fn a_plug_gets_one_request_and_the_alert_says_what_came_of_it() {
     let question = scene.ask("/run restart modem", "Run restart modem?");
     press(&scene.api, CHAT, &question, "No");
     reads(&scene.api, &question, "restart modem: not run");
-    // When it is over the button is old.
+    // After the incident its button is outdated.
     scene.site_works();
     scene.wait_text("blog is up again");
     let over = press(&scene.api, CHAT, &alert, "restart modem");
@@ -147,7 +148,7 @@ fn kill_9_at_any_time_makes_no_run_twice() {
         assert_eq!(plug.requests(), before, "a start makes no run");
         let question = scene.ask("/run restart modem", "Run restart modem?");
         press(&scene.api, CHAT, &question, "Yes");
-        // From before it is on disk until after the answer.
+        // From before the run is on disk until after the answer.
         std::thread::sleep(Duration::from_millis(round * 8));
         running.kill9();
         match plug.requests() - before {
@@ -265,7 +266,7 @@ fn an_action_runs_by_itself_once_and_the_alert_says_so() {
     let scene = scene_with(&(plug_table(&plug) + "auto = \"1s\"\n"));
     let running = scene.start();
     let alert = scene.outage();
-    // Longer than tests wait for anything else.
+    // Longer than the limit of other waits.
     for _ in 0..200 {
         if plug.requests() == 0 {
             std::thread::sleep(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! Wall clocks that are wrong, by the real binary.
+//! Wrong wall clocks, with the real binary.
 
 use crate::support::agent::Running;
 use crate::support::bot_api::{BotApi, CHAT};
@@ -25,7 +25,7 @@ impl Clocks {
         Clocks::valid_in(-1)
     }
 
-    /// The certificate is good from so many days on.
+    /// The certificate becomes valid in `days` days.
     fn valid_in(days: i64) -> Clocks {
         let ca = TestCa::new();
         let at = |days: i64| {
@@ -48,19 +48,19 @@ impl Clocks {
         }
     }
 
-    /// The first run, with a clock that is `ahead`.
+    /// Starts the first run, with a clock that is `ahead` seconds ahead.
     fn start(&self, ahead: i64) -> Running {
         self.clock.set(ahead, Kernel::NotSynchronised);
         self.scene.start()
     }
 
-    /// The plain site is checked so often more: time goes by and the agent works.
+    /// Waits for this many checks of the plain site: time passes and the agent works.
     fn rounds(&self, rounds: usize) {
         let before = self.scene.web.requests();
         self.scene.web.wait_requests(before + rounds);
     }
 
-    /// GETs of the site with a certificate.
+    /// Counts the GETs of the site with a certificate.
     fn secure_checks(&self) -> usize {
         let seen = self.secure.seen();
         seen.iter().filter(|r| r.target == "/health").count()
@@ -84,7 +84,7 @@ impl Clocks {
     }
 }
 
-/// `truth` is what the clock is ahead of the one of this machine when it is right.
+/// `truth`: seconds by which the right clock is ahead of this machine's.
 fn behind_the_states_stamp(truth: i64, said: &str) {
     let clocks = Clocks::valid_in(truth / DAY - 1);
     let scene = &clocks.scene;
@@ -102,7 +102,7 @@ fn behind_the_states_stamp(truth: i64, said: &str) {
     second.wait_stderr("the clock is set");
     clocks.wait_secure_checks(2);
     scene.site_fails();
-    // At once or when the mute is over, whatever of it was left.
+    // At once, or at the end of the mute if time is left of it.
     scene.wait_text("🔴 blog is ");
     clocks.never_told("secure is down");
     scene.end(second);
@@ -135,7 +135,7 @@ fn decades_ahead_at_the_start_there_is_silence() {
     clocks.scene.end(running);
 }
 
-/// A clock that was a year ahead has written its stamps, and is right since.
+/// The agent has written stamps of a clock that was a year ahead. The clock is right since.
 fn after_a_year_ahead() -> (Clocks, Running) {
     let clocks = Clocks::new();
     let first = clocks.start(YEAR);
@@ -156,7 +156,7 @@ fn stamps_of_a_year_ahead_are_refuted_by_the_kernel() {
     clocks.clock.set(0, Kernel::Synchronised);
     clocks.wait_secure_checks(2);
     clocks.scene.end(running);
-    // For good.
+    // The doubt doesn't come back.
     clocks.clock.set(0, Kernel::NotSynchronised);
     let checks = clocks.secure_checks();
     let third = clocks.scene.start();
@@ -228,21 +228,22 @@ fn what_waited_at_the_start_is_compared_by_its_date() {
     let running = clocks.start(0);
     scene.wait_text("I was away. Too old to carry out:");
     scene.api.wait_calls("getUpdates", 2);
-    // While it is polled for, the date says nothing.
+    // The age of a message doesn't matter while the agent polls.
     scene.api.say_at(CHAT, CHAT, "/help", now - 1200);
     scene.wait_text("/status · ");
     scene.end(running);
 }
 
-/// The local network comes so long after the start.
+/// Time from the start until the local network is up.
 const LATE: Duration = Duration::from_secs(40);
 
-/// A Pi after a power cut: fake-hwclock restored the time of an hour ago, the interface comes late, and
-/// then the time server's answer.
+/// A Pi after a power cut: fake-hwclock has restored the time of an hour ago, the interface comes
+/// up late, and the time server answers after that.
 #[test]
 fn a_power_cut_an_old_clock_and_a_late_interface_alert_nothing() {
     in_own_network(|_| {
-        // After the build, so that only the state's stamp tells that the restored clock is wrong.
+        // After the build date, so that only the stamp of the state shows that the restored clock
+        // is wrong.
         let truth = 20 * DAY;
         let clocks = Clocks::valid_in(truth / DAY - 1);
         let scene = &clocks.scene;
@@ -286,7 +287,7 @@ fn a_power_cut_an_old_clock_and_a_late_interface_alert_nothing() {
         let back = scene.wait_text("I was away");
         scene.ask("/status", "3 up");
 
-        // Both times by the right clock, to the minute.
+        // Both times are those of the right clock, to the minute.
         let times: Vec<i64> = back
             .text
             .split([' ', ','])

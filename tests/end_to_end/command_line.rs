@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// The sites of `check --json` or `status --json`, which must end with `code`.
+/// Returns the sites of `check --json` or `status --json`, which must end with `code`.
 #[track_caller]
 fn sites_of(output: &Output, code: i32) -> Vec<Json> {
     assert_eq!(output.code, Some(code), "{output:?}");
@@ -235,7 +235,7 @@ fn the_cause_of_a_failure_is_told_exactly() {
     let expired_on = SystemTime::now() - 3 * DAY - Duration::from_secs(60);
     let expired = Web::tls(&ca.issue(LOOPBACK, expired_on - 30 * DAY, expired_on));
     let private = Web::tls(&ca.good_for_days(90));
-    // Its CA has the name of the one that is trusted, and another key.
+    // Its CA has the name of the trusted one, but another key.
     let imposter = Web::tls(&TestCa::new().good_for_days(90));
     let self_signed = Web::tls(&Certificate::self_signed(LOOPBACK));
     let other_name = Web::tls(&ca.issue(&["other.example"], yesterday(), SystemTime::now() + DAY));
@@ -287,7 +287,7 @@ fn the_cause_of_a_failure_is_told_exactly() {
     let wanted: Vec<&str> = cases.iter().map(|(_, _, cause)| *cause).collect();
     let (nameless, causes) = causes.split_last().expect("causes");
     assert_eq!(causes, wanted);
-    // Whether there is a resolver here to say so is not this test's business.
+    // The text of the resolver's error depends on the machine.
     let why = nameless.strip_prefix("cannot resolve nothing.invalid: ");
     assert!(
         matches!(why, Some("no such name" | "no answer from the resolver")),
@@ -304,7 +304,7 @@ fn a_certificate_of_the_private_ca_is_trusted() {
     sites_of(&sitemon.command(&["check", "--json"]), 0);
 }
 
-/// `status` without an agent: the figures, and a sentence that they are old.
+/// Checks `status` without an agent: the figures, and a sentence that they are old.
 #[track_caller]
 fn refused_after(output: &Output, result: &str, sentence: &str) {
     assert_eq!(output.code, Some(4), "{output:?}");
@@ -463,7 +463,7 @@ fn pair_prints_the_chat_that_sends_the_code() {
     }
 }
 
-/// `pair --write` on the file as it is, with the right code from [`CHAT`]; its end and what it printed.
+/// Runs `pair --write` on the file as it is, and sends the right code from [`CHAT`].
 #[track_caller]
 fn pairing_into_the_file(api: &BotApi, sitemon: &Sitemon) -> Output {
     let (running, code) = pairing_with(sitemon, &["pair", "--write"]);
@@ -500,7 +500,7 @@ fn pair_write_puts_the_chat_into_the_file_and_leaves_the_rest() {
     assert_eq!(api.messages()[0].text, "Paired. Start sitemon.");
     assert_eq!(sitemon.command(&["say", "hello"]).code, Some(0));
 
-    // It has `chats` now.
+    // The file has `chats` by now.
     let refused = pairing_into_the_file(&api, &sitemon);
     assert_eq!(refused.code, Some(2), "{refused:?}");
     let why = format!(
@@ -571,7 +571,7 @@ fn a_guesser_is_ignored_after_ten_wrong_codes_and_others_can_pair() {
         api.say(777, 777, &wrong(code, guess));
     }
     running.wait_stderr("user 777 sent 10 wrong codes and is ignored");
-    // Even the right one, in whatever chat.
+    // Even the right code is ignored then, in every chat.
     api.say(777, 777, &format!("{code:06}"));
     api.say(-777, 777, &format!("/start {code:06}"));
     api.wait_confirmed();
@@ -600,7 +600,7 @@ fn a_hundred_wrong_codes_of_many_end_pair_and_do_not_end_the_next() {
     api.wait_confirmed();
     drop(running);
 
-    // What comes while no agent asks is not for the next start.
+    // Codes sent while `pair` doesn't run don't count at its next start.
     for guess in 0..120 {
         let user = 2000 + i64::from(guess);
         api.say(user, user, &format!("{:06}", guess * 7919));

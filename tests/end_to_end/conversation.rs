@@ -1,4 +1,4 @@
-//! A conversation with every command and every button, by the limits that Telegram sets; and the
+//! A conversation with every command and every button, within Telegram's rate limits; and the
 //! same at a terminal.
 
 mod access;
@@ -13,7 +13,8 @@ use std::time::Duration;
 const GROUP: i64 = -1_001_234_567_890;
 const STRANGER: i64 = 555_001;
 
-/// A user types and presses, at the pace of a person: a second in a private chat, three in a group.
+/// A user who types and presses at a human pace: a second apart in a private chat, three in a
+/// group.
 struct Talk<'a> {
     api: &'a BotApi,
     chat: i64,
@@ -29,7 +30,7 @@ impl Talk<'_> {
         self.api.let_pass(Duration::from_secs(seconds));
     }
 
-    /// A command, and the new message with `part` in its present text.
+    /// Sends a command, and returns the new message with `part` in its present text.
     #[track_caller]
     fn ask(&self, command: &str, part: &str) -> Sent {
         self.think();
@@ -39,7 +40,7 @@ impl Talk<'_> {
             .wait_message(|m| m.message_id > before && m.latest().contains(part))
     }
 
-    /// Presses a button of a message; what is answered.
+    /// Presses a button of a message, and returns the answer.
     #[track_caller]
     fn press(&self, sent: &Sent, label: &str) -> String {
         self.press_data(sent.message_id, &self.now(sent).data(label))
@@ -52,7 +53,7 @@ impl Talk<'_> {
         self.api.wait_answer(update)
     }
 
-    /// The message once it has `part` in it.
+    /// Waits until the message has `part` in it.
     #[track_caller]
     fn reads(&self, sent: &Sent, part: &str) -> Sent {
         let it = |m: &Sent| m.chat == sent.chat && m.message_id == sent.message_id;
@@ -60,7 +61,7 @@ impl Talk<'_> {
             .wait_message(|m| it(m) && m.latest().contains(part))
     }
 
-    /// The message as it is now.
+    /// Returns the message as it is now.
     fn now(&self, sent: &Sent) -> Sent {
         self.reads(sent, "")
     }
@@ -72,7 +73,7 @@ impl Talk<'_> {
     }
 }
 
-/// `blog`, and two more sites that work.
+/// A scene with `blog` and two more sites that work.
 fn three(telegram: impl FnOnce(&BotApi) -> String) -> (Scene, Web) {
     let shop = Web::new();
     let scene = Scene::with(|api| {
@@ -120,7 +121,7 @@ fn every_command_is_answered_within_the_limits() {
     for (command, part) in said {
         talk.ask(command, part);
     }
-    // What the commands of other rooms have tests of their own for.
+    // Commands with tests of their own in other modules.
     let elsewhere = ["chart", "add", "remove"];
     for (name, _) in scene.api.commands() {
         let here = said
@@ -172,7 +173,7 @@ fn every_button_of_an_alert_does_what_it_says() {
     talk.reads(&alert, "🔔 unmuted by Ada");
     assert_eq!(talk.press(&alert, "Mute 1 h"), "🔕 muted for 1 h");
     talk.reads(&alert, "👍 acknowledged by Ada\n🔕 muted for 1 h by Ada");
-    // Pressed twice by a thumb that did not wait.
+    // A second press, before the first was answered.
     let acknowledge = alert.data("Acknowledge");
     let again = talk.press_data(alert.message_id, &acknowledge);
     assert_eq!(again, "#1 was acknowledged before by Ada.");
@@ -228,7 +229,7 @@ fn the_status_leads_to_a_site_and_that_to_what_can_be_done() {
             .wait_message(|m| m.photo.is_some() && m.message_id > one.message_id);
         assert!(all.photo.is_some_and(|photo| photo.size < 60_000));
         let hour = talk.ask("/chart blog 1h", "blog, last hour: ");
-        // Not much higher than wide, or a phone would make it narrower.
+        // A taller picture would be scaled down on a phone.
         let whole = |p: &Photo| p.width == 900 && p.height * 3 <= p.width * 4;
         assert!(hour.photo.as_ref().is_some_and(whole));
         assert_eq!(hour.labels(), ["6h", "24h", "7d", "30d", "90d"]);

@@ -27,7 +27,7 @@ const server = new (Server.TelegramServer || Server)({ port: Number(process.argv
 server.start().then(() => console.log('up'));
 process.stdin.on('end', () => process.exit(0)).resume();";
 
-/// The emulator and its port; it ends with its stdin.
+/// The emulator and its port. It ends when its stdin is closed.
 struct Emulator {
     port: u16,
     child: Child,
@@ -82,7 +82,7 @@ impl Emulator {
         emulator
     }
 
-    /// A request of the side of people.
+    /// Sends a request of the emulator's API for users.
     fn post(&self, path: &str, body: &Json) -> Json {
         let body = body.to_string();
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
@@ -158,7 +158,7 @@ impl Emulator {
 #[derive(Clone, Debug)]
 struct Message {
     id: i64,
-    /// HTML, as it is now.
+    /// Present text as HTML.
     text: String,
     /// Labels and data.
     buttons: Vec<(String, String)>,
@@ -234,7 +234,7 @@ fn the_whole_flow_with_another_projects_bot_api() {
     emulator.press(&view, "Unmute");
     emulator.wait(|m| m.id == view.id && m.text.ends_with("🔔 Unmuted by Ada"));
     if view.buttons.iter().any(|(label, _)| label == "Chart") {
-        // It knows no pictures: their text goes without.
+        // The emulator doesn't support pictures: the text is sent without one.
         emulator.press(&view, "Chart");
         emulator
             .wait(|m| m.id > view.id && m.text.contains("<b>blog</b>") && m.text.contains("24 h"));

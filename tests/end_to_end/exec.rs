@@ -1,5 +1,5 @@
-//! `exec:` sites, by the real binary: plugins that say what they found, and programs that do what no
-//! plugin should.
+//! `exec:` sites, with the real binary: plugins that report a result, and programs that misbehave
+//! in ways no plugin should.
 
 use crate::resources::common::at_rest;
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Writes a script that every user may run.
 fn script(at: &Path, name: &str, text: &str) -> PathBuf {
     let path = at.join(name);
-    // Another name first: what is being written can't be executed.
+    // Written under another name first: a file that is open for writing can't be executed.
     let new = at.join(format!("{name}.new"));
     fs::write(&new, format!("#!/bin/sh\n{text}\n")).expect("written");
     fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("a mode");
@@ -32,7 +32,7 @@ fn exec_site(name: &str, program: &Path, keys: &str) -> String {
     )
 }
 
-/// Processes whose parent is `pid`, zombies too.
+/// Returns the processes whose parent is `pid`, zombies too.
 fn children(pid: u32) -> Vec<String> {
     let entries = fs::read_dir("/proc").expect("is there").flatten();
     let stats = entries.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
@@ -43,14 +43,14 @@ fn children(pid: u32) -> Vec<String> {
     stats.filter(ours).collect()
 }
 
-/// As the sleeps of this test begin: those of others run beside it.
+/// Returns the beginning of this test's sleep commands, which no test beside it uses.
 fn sleep() -> String {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or_default().len();
     format!("sleep {}{name}7", std::process::id())
 }
 
-/// Whether a process of any parent has `part` in its command line.
+/// Returns whether a process of any parent has `part` in its command line.
 fn runs(part: &str) -> bool {
     let entries = fs::read_dir("/proc").expect("is there").flatten();
     let mut lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
@@ -114,7 +114,7 @@ fn a_program_that_is_missing_is_told_once_and_judged_when_it_is_there() {
     scene.ask("/site disk", "disk has not been checked yet");
     script(&dir, "check", "echo fine");
     scene.ask("/check disk", "✅ disk");
-    // Others may replace it now: it is not run.
+    // A program that other users may replace is not run.
     let all = fs::Permissions::from_mode(0o777);
     fs::set_permissions(&program, all).expect("a mode");
     scene.wait_text("A program to run can be replaced by other users, so some checks");
@@ -186,7 +186,7 @@ fn hostile_programs_leave_nothing_behind() {
         scene.ask(&format!("/check {name}"), said);
     }
     scene.wait_text("A program to run cannot be executed");
-    // Nothing but the site that is there always.
+    // Only the site of every scene is left.
     scene.sitemon.rewrite(&scene.config_with(""));
     running.hup();
     until("nothing is left", || children(running.pid()).is_empty());
@@ -205,7 +205,7 @@ fn a_program_ends_with_the_agent_and_has_none_of_its_descriptors() {
     let more = exec_site("list", &list, "") + &exec_site("long", &long, "").replace("1s", "60s");
     scene.sitemon.rewrite(&scene.config_with(&more));
     let running = scene.start();
-    // The last one is the directory that ls reads.
+    // The last descriptor is the directory that ls reads.
     scene.ask("/check list", "✅ list");
     scene.ask("/site list", "0 1 2 3\n");
     until("the long one runs", || runs(&format!("{}2", sleep())));
@@ -234,7 +234,7 @@ fn a_check_that_is_interrupted_leaves_no_program() {
     }
 }
 
-/// The runner ends all children of its process: in a process of its own, this very test started again.
+/// Runs the test again in a process of its own, since the runner ends all children of its process.
 fn alone(test: impl FnOnce()) {
     const ALONE: &str = "SITEMON_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {

@@ -1,5 +1,5 @@
-//! Files that hang, names that lead to no file, resolvers that do not answer: what they cost, and
-//! that the agent ends in time all the same.
+//! Files that hang, paths that lead to no file, resolvers that do not answer: what they cost, and
+//! that the agent still ends in time.
 
 use crate::support::agent::{ENDS_WITHIN, Sitemon};
 use crate::support::assert_has;
@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What an end takes after one signal when the flash hangs (`src/agent/shutdown.rs`).
+/// Duration of an end after one signal when the flash hangs (`src/agent/shutdown.rs`).
 const ONE_SIGNAL: Duration = Duration::from_secs(4);
-/// Two attempts of five seconds at a server that says nothing (resolv.conf(5)).
+/// Two attempts of five seconds at a server that doesn't answer (resolv.conf(5)).
 const RESOLVER_GIVES_UP: Duration = Duration::from_secs(10);
 
 fn fifo(path: &Path) {
@@ -124,14 +124,14 @@ fn a_file_that_hangs_at_a_reload_costs_that_reload() {
         scene.ask("/list", "blog");
         scene.web.wait_requests(asked + 2);
     }
-    // The one that hangs is not begun again.
+    // A read that hangs is not started a second time.
     until("one helper is left", || running.threads() <= 4);
     running.hup();
     until("it is said again", || {
         running.stderr().matches("it does not answer").count() > 1
     });
     until("one helper is left again", || running.threads() <= 4);
-    // Until the path may lead elsewhere.
+    // Until the path leads to a file that can be read.
     replace(&|conf| fs::write(conf, &text).expect("written"));
     until("it is read again", || {
         running.hup();
@@ -141,11 +141,11 @@ fn a_file_that_hangs_at_a_reload_costs_that_reload() {
     drop(dead);
 }
 
-/// An https server that nothing gets as far as to verify.
+/// An https site whose certificate is never verified.
 fn tls_site(name: &str, ca_file: &Path) -> String {
     let web = Web::new();
     let url = web.url("/").replace("http:", "https:");
-    // Its connections are accepted as long as it lives.
+    // Its connections are accepted as long as it exists.
     std::mem::forget(web);
     format!("{}ca_file = \"{}\"\n", site(name, &url), ca_file.display())
 }
@@ -204,7 +204,7 @@ fn an_unreadable_ca_file_is_the_failure_of_its_site_alone() {
             scene.wait_text(&cause);
         }
     }
-    // The first check may have its timeout instead, if that is the shorter.
+    // The first check may report its timeout instead, if that is shorter.
     let cause = format!(
         "cannot read ca_file {}: it does not answer",
         path("mount/ca.pem").display()
@@ -215,7 +215,7 @@ fn an_unreadable_ca_file_is_the_failure_of_its_site_alone() {
     let asked = scene.web.requests();
     scene.web.wait_requests(asked + 3);
     assert_eq!(scene.count("🔴 blog"), 0);
-    // The loop's, the reactor's and libcurl's, and the one that hangs.
+    // The threads of the loop, the reactor and libcurl, and the one that hangs.
     until("one helper hangs", || running.threads() <= 4);
     running.ends_in_time();
 }
@@ -243,7 +243,7 @@ fn a_ca_file_that_becomes_a_fifo_stops_nothing_else() {
     running.ends_in_time();
 }
 
-/// Where names hang: a resolver that takes questions and gives no answer.
+/// A resolver that receives queries and never answers.
 struct Silent {
     _socket: UdpSocket,
     resolv_conf: tempfile::NamedTempFile,
@@ -251,7 +251,7 @@ struct Silent {
 
 impl Silent {
     fn new() -> Silent {
-        // Any address of 127.0.0.0/8 will do, one for each.
+        // Each resolver needs an address of its own in 127.0.0.0/8.
         let bind = |n| UdpSocket::bind(format!("127.53.{}.{n}:53", std::process::id() % 250));
         let socket = (1..250)
             .find_map(|n| bind(n).ok())
@@ -265,14 +265,14 @@ impl Silent {
         }
     }
 
-    /// What the shell does before it starts the agent, in mounts of its own.
+    /// The shell's commands before the start of the agent, in its own mount namespace.
     fn script(&self) -> String {
         let file = self.resolv_conf.path().display();
         format!("mount --bind {file} /etc/resolv.conf; exec \"$@\"")
     }
 }
 
-/// Sites whose names hang in every way that names are asked for.
+/// Sites whose names hang, one for each way in which names are resolved.
 fn nameless() -> String {
     let urls = [
         "http://h.example/",

@@ -1,4 +1,4 @@
-//! What others hear of us, so that they notice when they don't: the heartbeat, and systemd.
+//! Signs of life for others: the heartbeat, and systemd.
 
 use crate::support::agent::Sitemon;
 use crate::support::listener::LIMIT;
@@ -7,7 +7,7 @@ use crate::support::web::{Behaviour, Web};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-/// It is a secret.
+/// The path is a secret.
 const PATH: &str = "/ping/5ecret-uuid";
 
 fn with_heartbeat(sites: &Web, heartbeat: &str) -> Sitemon {
@@ -23,7 +23,7 @@ fn the_first_heartbeat_comes_with_the_first_check() {
     let sitemon = with_heartbeat(&sites, &ping.url(PATH));
     let mut running = sitemon.run();
     ping.wait_requests(1);
-    // Once a minute: its connection isn't kept for that.
+    // At one request a minute the connection isn't kept.
     ping.wait_open(0);
     let seen = ping.seen();
     assert_eq!((seen[0].method.as_str(), seen[0].path()), ("GET", PATH));
@@ -41,7 +41,7 @@ fn a_heartbeat_that_is_not_taken_is_a_warning_without_the_url() {
     assert!(!running.stderr().contains("5ecret"), "{}", running.stderr());
 }
 
-/// systemd's end.
+/// systemd's end of the notify socket.
 struct Systemd {
     socket: UnixDatagram,
 }
@@ -53,7 +53,7 @@ impl Systemd {
         Systemd { socket }
     }
 
-    /// The next that we are told.
+    /// Waits for the next notification.
     #[track_caller]
     fn hears(&self) -> String {
         let mut buffer = [0; 64];

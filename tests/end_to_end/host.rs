@@ -1,5 +1,5 @@
-//! `host:` sites, by the real binary: disks that fill up, are read-only or away, files that get old,
-//! processes that end, and file systems that hang.
+//! `host:` sites, with the real binary: disks that are full, read-only or not mounted, files that
+//! get old, processes that end, and file systems that hang.
 
 use crate::support::agent::Sitemon;
 use crate::support::bot_api::BotApi;
@@ -20,7 +20,8 @@ fn run(command: &str, arguments: &[&str]) {
     assert!(status.is_ok_and(|s| s.success()), "{command} {arguments:?}");
 }
 
-/// A scene with one more directory, and the site `name` at it: `url` is what stands around its path.
+/// A scene with one more directory, and the site `name` for it. `url` are the parts before and
+/// after its path.
 fn scene_with(name: &str, url: (&str, &str), keys: &str) -> (Scene, PathBuf) {
     let scene = Scene::new();
     let at = scene.sitemon.dir().join(name);
@@ -31,7 +32,7 @@ fn scene_with(name: &str, url: (&str, &str), keys: &str) -> (Scene, PathBuf) {
     (scene, at)
 }
 
-/// 4 MB of memory in the place of a disk.
+/// Mounts a tmpfs of 4 MB in the place of a disk.
 #[track_caller]
 fn mount(at: &Path) {
     let at = at.to_str().expect("text");
@@ -72,7 +73,7 @@ fn a_disk_that_is_read_only_or_away_is_down_by_that() {
         let (path, shown) = (at.to_str().expect("text"), at.display());
         let running = scene.start();
         scene.ask("/check disk", "✅ disk");
-        // This mount alone, as the unit's ProtectSystem= does it, is no fault of the disk.
+        // A read-only bind mount, as by the unit's ProtectSystem=, is no fault of the disk.
         run("mount", &["-o", "remount,bind,ro", path]);
         scene.ask("/check disk", "✅ disk");
         run("mount", &["-o", "remount,ro", path]);
@@ -169,7 +170,7 @@ fn a_look_at_this_machine_waits_for_no_connection() {
     drop(running);
 }
 
-/// A program that waits, by a name that no other has.
+/// A program that waits, under a name that no other has.
 fn sleeper(at: &Path) -> Child {
     let program = at.join("sitemon-test-sleeper");
     let sleep = ["/usr/bin/sleep", "/bin/sleep"]

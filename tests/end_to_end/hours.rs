@@ -1,4 +1,5 @@
-//! What goes by the clock, and sites that are added in the chat, by the real binary.
+//! Checks and alerts by the time of day, and sites that are added in the chat, with the real
+//! binary.
 
 use crate::support::scene::{Scene, site};
 use crate::support::web::{Behaviour, Web};

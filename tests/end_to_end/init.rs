@@ -28,7 +28,7 @@ fn empty() -> Sitemon {
     sitemon
 }
 
-/// `sitemon init` at a terminal, and what has been seen of it.
+/// `sitemon init` at a terminal, and how much of its output was read.
 struct Dialogue {
     running: Running,
     keyboard: File,
@@ -55,7 +55,7 @@ impl Dialogue {
         }
     }
 
-    /// Waits for `text` behind what was seen before, and returns everything up to its end.
+    /// Waits for `text` after the output read so far, and returns everything up to its end.
     #[track_caller]
     fn sees(&mut self, text: &str) -> String {
         let new = self
@@ -82,7 +82,7 @@ impl Dialogue {
         modes.contains(LocalModes::ECHO)
     }
 
-    /// Reads the link, and its code.
+    /// Reads the link, and returns its code.
     #[track_caller]
     fn code(&mut self) -> String {
         let shown = self.sees(WAITS);
@@ -93,7 +93,7 @@ impl Dialogue {
             .to_owned()
     }
 
-    /// Gives the token and presses Start.
+    /// Enters the token and presses Start.
     #[track_caller]
     fn connects(&mut self, api: &BotApi) {
         self.answers(ASKS_TOKEN, TOKEN);
@@ -101,7 +101,7 @@ impl Dialogue {
         api.say(CHAT, CHAT, &format!("/start {code}"));
     }
 
-    /// Waits for the end; the token was never shown, and the terminal is as it was.
+    /// Waits for the end. Checks that the token was never shown and that the terminal was restored.
     #[track_caller]
     fn ends(mut self, api: &BotApi, code: i32) -> String {
         assert_eq!(
@@ -119,7 +119,7 @@ impl Dialogue {
     }
 }
 
-/// The names in the directory, `but` these.
+/// Returns the names in the directory, without those in `but`.
 fn files(sitemon: &Sitemon, but: &[&str]) -> Vec<String> {
     let entries = fs::read_dir(sitemon.dir()).expect("a directory");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
@@ -139,7 +139,7 @@ fn text(path: impl AsRef<Path>) -> String {
 fn from_nothing_to_the_first_alert() {
     let (api, web) = (BotApi::start(), Web::new());
     let sitemon = empty();
-    // From before, and not for us.
+    // A message from before, which must be ignored.
     api.say(CHAT, CHAT, "/start");
     let mut dialogue = Dialogue::start(&sitemon, &api.url(), &[]);
     dialogue.sees("ask @BotFather for one (/newbot)");
@@ -164,13 +164,13 @@ fn from_nothing_to_the_first_alert() {
             .contains("\u{1b}[30;107m  █▀▀▀▀▀█ "),
         "a QR code"
     );
-    // Others press Start first.
+    // Other users press Start first.
     api.say(777, 777, "/start");
     dialogue.sees("A message without the right code came to the bot and is ignored");
     api.say(778, 778, "/start aaaaaaaaaaaaaaaaaaaaaaaaaa");
     api.say(CHAT, CHAT, &format!("/start {code}"));
     dialogue.sees(&format!("Chat {CHAT} (Ada) gets the alerts.\r\n"));
-    // What is no address is asked for again.
+    // A text that is no address is asked for again.
     dialogue.answers(ASKS_SITE, "");
     dialogue.sees("An address is needed");
     dialogue.answers(ASKS_SITE, "ftp://example.org/");
@@ -214,7 +214,7 @@ fn from_nothing_to_the_first_alert() {
     assert_eq!(sent.len(), 2);
     api.wait_confirmed();
 
-    // The agent that runs then answers its buttons, and watches the site.
+    // The agent that runs afterwards answers the buttons of these messages, and checks the site.
     let update = api.press(CHAT, CHAT, sent[1].message_id, &sent[1].data("Acknowledge"));
     sitemon.rewrite(&conf.replace("interval = \"60s\"", "interval = \"1s\"\ntries = 1"));
     let mut running = sitemon.run();
@@ -234,7 +234,7 @@ fn a_wrong_token_is_asked_for_again() {
     dialogue.sees("That is not a bot token; BotFather gives it in the form 123456:ABC-DEF.");
     dialogue.answers(ASKS_TOKEN, "123456:AAnother-bot");
     dialogue.sees("Telegram refuses this token. @BotFather shows the right one");
-    // A server that is not well, and what answers in its place.
+    // A server with a fault, and a page in the place of its answer.
     api.fail_always("getMe", Some(Fault::Status(200)));
     dialogue.answers(ASKS_TOKEN, TOKEN);
     dialogue.sees("Something answers in the place of Telegram");
@@ -254,7 +254,7 @@ fn blocker() -> Listener {
             l_onoff: 1,
             l_linger: 0,
         };
-        // SAFETY: the option takes such a value, of that size (socket(7)).
+        // SAFETY: the option takes a value of this type and size (socket(7)).
         let set = unsafe {
             libc::setsockopt(
                 stream.as_raw_fd(),
@@ -308,7 +308,7 @@ fn no_network_is_told_apart_from_a_block() {
     let api = BotApi::start();
     let sitemon = empty();
     let arguments = ["-c", "sitemon.conf", "init", "--api", &api.url()];
-    // Without even a loopback interface.
+    // Not even a loopback interface is up.
     let mut dialogue = Dialogue::wrapped(&sitemon, &["unshare", "-n"], &arguments, &[]);
     dialogue.answers(ASKS_TOKEN, TOKEN);
     dialogue.sees("There is no network: ");
@@ -329,7 +329,7 @@ fn a_clock_that_is_not_set_is_told_and_waited_for() {
     dialogue.sees("The clock of this machine is not set: it shows ");
     dialogue.sees("or set it: date -s ");
     clock.set(0, Kernel::Synchronised);
-    // It is asked now.
+    // This time Telegram answers the request for the bot.
     dialogue.answers(ASKS_AGAIN, "");
     dialogue.sees("Telegram looks blocked here: ");
     dialogue.sees(ASKS_AGAIN);

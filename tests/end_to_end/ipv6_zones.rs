@@ -1,4 +1,4 @@
-//! Addresses of a link with its interface (RFC 6874).
+//! Link-local addresses with their interface (RFC 6874).
 
 use crate::kinds::{name_server, site};
 use crate::support::agent::Sitemon;
@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::SystemTime;
 
-/// Of the interface `link9`, which has this number.
+/// Address on the interface `link9`, which has the index below.
 const ADDRESS: &str = "fe80::5";
 const INDEX: u32 = 99;
 
@@ -25,7 +25,7 @@ fn greeter(to: SocketAddr) {
     });
 }
 
-/// Carries each connection on to `to`.
+/// Forwards each connection to `to`.
 fn relay(listener: &TcpListener, to: &str) {
     for ours in listener.incoming().flatten() {
         let theirs = TcpStream::connect(to).expect("it listens");

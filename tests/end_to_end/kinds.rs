@@ -1,4 +1,4 @@
-//! Every kind of check by the real binary, and certificates that run out.
+//! Every kind of check with the real binary, and certificates that expire.
 
 mod causes;
 mod roots;
@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Greets each client like a mail server, for as long as the test runs.
+/// Greets each client like a mail server, until the test ends. Returns the port.
 fn greeter() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
@@ -26,7 +26,7 @@ fn greeter() -> u16 {
     port
 }
 
-/// Answers every question with the address 192.0.2.1; its port.
+/// Answers every query with the address 192.0.2.1. Returns the port.
 pub fn name_server(at: impl Into<SocketAddr>) -> u16 {
     let socket = UdpSocket::bind(at.into()).expect("a port");
     let port = socket.local_addr().expect("bound").port();
@@ -247,7 +247,7 @@ fn what_could_not_be_found_out_is_shown_by_check() {
     let end = format!(",\"unknown\":[\"{why}\"]}}]}}");
     assert!(json.contains("\"state\":\"up\",\"cause\":null"), "{json}");
     assert!(json.trim_end().ends_with(&end), "{json}");
-    // Of sites that weren't named the domains aren't asked for.
+    // Without the name of a site its domain is not looked up.
     let json = sitemon.command(&["check", "--json"]).stdout;
     assert!(!json.contains("unknown"), "{json}");
 }

@@ -1,4 +1,4 @@
-//! `[listen]`: what Prometheus gets, and what hostile clients don't.
+//! `[listen]`: the answers that Prometheus gets, and hostile clients.
 
 use crate::support::agent::{Running, Sitemon};
 use crate::support::assert_has;
@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-/// An address that nothing else on this machine takes: tests run beside each other.
+/// Returns an address of its own, since tests run beside each other.
 fn own_address() -> String {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, a, b] = std::process::id().to_be_bytes();
@@ -29,7 +29,7 @@ fn limited(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// All that comes until the connection ends. How it ends doesn't matter.
+/// Reads until the connection is closed or reset.
 fn rest(mut stream: &TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut part = [0; 4096];
@@ -45,13 +45,13 @@ fn rest(mut stream: &TcpStream) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
-/// What comes of these bytes.
+/// Sends these bytes on a new connection, and returns the answer.
 fn exchange(address: &str, bytes: impl AsRef<[u8]>) -> String {
     exchange_over(connect(address), bytes)
 }
 
 fn exchange_over(mut stream: TcpStream, bytes: impl AsRef<[u8]>) -> String {
-    // It may be refused before all of it was sent.
+    // The server may refuse before it has read all.
     let _ = stream.write_all(bytes.as_ref());
     rest(&stream)
 }
@@ -68,13 +68,13 @@ fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or(answer)
 }
 
-/// Asks for the metrics until they have this.
+/// Requests the metrics until they contain `wanted`.
 #[track_caller]
 fn wait_metrics(running: &Running, address: &str, headers: &str, wanted: &str) -> String {
     running.wait_stderr("listening on");
     let mut last = String::new();
     for _ in 0..LIMIT.as_millis() / 50 {
-        // Refused for a moment while a reload listens anew.
+        // Connections are refused for a moment while a reload binds again.
         if let Ok(stream) = TcpStream::connect(address) {
             last = exchange_over(limited(stream), request("GET /metrics", headers));
             if last.contains(wanted) {
@@ -239,7 +239,7 @@ fn a_token_is_wanted_for_the_metrics_alone_and_a_reload_changes_it() {
     );
     assert_eq!(status(&get(&address, "/healthz", "")), "200");
 
-    // Another token, and a site less, on the same address; a connection that was kept ends.
+    // Another token, and one site less, on the same address; an idle connection is closed.
     let mut kept = connect(&address);
     kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         .expect("sent");
@@ -263,7 +263,7 @@ fn a_token_is_wanted_for_the_metrics_alone_and_a_reload_changes_it() {
     wait_metrics(&running, &other, bearer, "site=\"shop\"");
     assert!(TcpStream::connect(&address).is_err(), "it was left");
 
-    // None any more.
+    // No [listen] any more.
     scene.sitemon.rewrite(&scene.config_with(""));
     running.hup();
     for _ in 0..LIMIT.as_millis() / 50 {
@@ -294,7 +294,7 @@ fn a_port_that_is_taken_is_told_once_and_checks_go_on() {
     scene.end(running);
 }
 
-/// By the agent's own clock: it takes a minute.
+/// The retry follows the agent's own clock.
 #[test]
 #[ignore = "takes a minute"]
 fn a_port_that_was_taken_is_listened_on_when_it_is_free() {
@@ -332,7 +332,7 @@ fn one_connection_serves_one_request_after_the_other() {
         }
         assert_has(&answer, "\r\nConnection: keep-alive\r\n");
     }
-    // A client that has sent all that it will is answered.
+    // A client that closes its side for writing still gets its answer.
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         .expect("sent");
@@ -420,7 +420,7 @@ fn hostile_requests_are_refused_and_the_connection_ends() {
         let answer = exchange(&address, &bytes);
         let start = &bytes[..bytes.len().min(120)];
         assert_eq!(status(&answer), wanted, "{start:?}");
-        // One answer, and no metrics.
+        // There is exactly one answer, and it has no metrics.
         assert_eq!(
             answer.matches("HTTP/1.1 ").count(),
             1,
@@ -431,7 +431,7 @@ fn hostile_requests_are_refused_and_the_connection_ends() {
             "{answer}"
         );
     }
-    // Of several at once the first is answered.
+    // Of several pipelined requests the first is answered.
     let answer = exchange(
         &address,
         "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20),
@@ -449,7 +449,8 @@ fn clients_that_never_end_are_ended_and_checks_and_chat_go_on() {
     let running = scene.start();
     running.wait_stderr("listening on");
     let at_rest = running.descriptors();
-    // More than are let in: nothing, half a head, a byte now and then, half a body, nothing read.
+    // More clients than are accepted: nothing sent, half a head, half a body, an answer that is not
+    // read.
     let mut clients = Vec::new();
     for n in 0..60 {
         let mut stream = connect(&address);
@@ -469,7 +470,7 @@ fn clients_that_never_end_are_ended_and_checks_and_chat_go_on() {
     assert!(most <= at_rest + 20, "{at_rest} descriptors became {most}");
     for (n, stream) in clients.iter().enumerate() {
         if n % 4 == 3 {
-            // Kept for another request, which never comes.
+            // The connection is kept for another request, which never comes.
             let _ = stream.shutdown(Shutdown::Write);
         }
         rest(stream);
@@ -496,14 +497,15 @@ fn a_client_that_sends_for_ever_is_not_read_for_as_long_as_it_can() {
         while sent < 256 * MIB && stream.write_all(&part).is_ok() {
             sent += part.len();
         }
-        // What it reads, and what the kernel has room for on both sides.
+        // The bytes that the agent reads, and the buffers of the kernel on both sides.
         assert!(sent < 64 * MIB, "{} MiB after {head:?}", sent / MIB);
     }
     scene.ask("/status", "1 up");
     scene.end(running);
 }
 
-/// Sixteen at once for five seconds each would take longer than is waited for.
+/// If each of sixteen clients at a time had five seconds, others would wait longer than the test
+/// does.
 #[test]
 fn clients_that_send_nothing_keep_no_other_out() {
     let address = own_address();
@@ -559,7 +561,7 @@ fn ten_thousand_connections_leave_checks_and_chat_as_they_are() {
     scene.end(running);
 }
 
-/// The answer is longer than what is gathered, and comes in chunks where the connection is kept.
+/// The answer is longer than the send buffer. It is sent in chunks if the connection is kept.
 #[test]
 fn the_metrics_of_many_sites_come_whole_however_they_are_sent() {
     let address = own_address();
@@ -610,7 +612,7 @@ fn the_metrics_of_many_sites_come_whole_however_they_are_sent() {
 
 const TOKEN: &str = "0123456789abcdef-push";
 
-/// `blog`, and two jobs: one with a token and one without.
+/// A scene with `blog` and two jobs: one with a token and one without.
 fn with_jobs(address: &str) -> Scene {
     let scene = Scene::new();
     let job = |name: &str, more: &str| {
@@ -639,7 +641,7 @@ fn a_job_reports_by_http_and_is_answered_once_that_is_on_disk() {
     let headers = format!("{bearer}Content-Length: {}\r\n", body.len());
     let post = request(&format!("POST {JOB}?status=down&message=other"), &headers) + body;
     assert_eq!(status(&exchange(&address, post)), "200");
-    // A client that waits to be asked for the body (RFC 9110, section 10.1.1).
+    // A client that waits for "100 Continue" before the body (RFC 9110, section 10.1.1).
     let mut waits = connect(&address);
     let head = request(
         &format!("POST {JOB}?status=down"),

@@ -1,4 +1,4 @@
-//! A fault of this machine is never a site's: too few descriptors, and interfaces that come late.
+//! A fault of this machine is never reported as a site's: too few descriptors, late interfaces.
 
 use crate::support::agent::Sitemon;
 use crate::support::assert_has;
@@ -9,7 +9,7 @@ use crate::support::web::{Behaviour, Web};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// `ulimit -n` for the agent, and nothing else.
+/// Runs the agent with this `ulimit -n`.
 fn with_files(sitemon: &Sitemon, files: usize) -> crate::support::agent::Running {
     sitemon.run_by_shell(false, &format!("ulimit -n {files}; exec \"$@\""))
 }
@@ -21,7 +21,7 @@ fn healthy_sites_are_not_down_for_want_of_descriptors() {
         let mut config = api.config();
         for n in 0..18 {
             let path = format!("/{n}");
-            // Long enough for all that may run at once to do so.
+            // Long enough for all concurrent checks to overlap.
             web.set(&path, Behaviour::ok().after(Duration::from_millis(300)));
             config.push_str(&site(&format!("site {n}"), &web.url(&path)));
         }
@@ -55,7 +55,7 @@ fn a_soft_limit_is_raised_to_what_the_configuration_needs() {
 #[test]
 fn sites_on_the_network_are_not_down_before_the_network_is_up() {
     in_own_network(|_| {
-        // Nothing but 127.0.0.1 is left.
+        // Only 127.0.0.1 is left.
         ip("addr flush dev lo");
         ip("addr add 127.0.0.1/8 dev lo");
         let api = BotApi::start();
@@ -87,7 +87,7 @@ fn sites_on_the_network_are_not_down_before_the_network_is_up() {
             told
         };
         state();
-        // The interface comes; one of the two is there, and one is really gone.
+        // The interface comes up: one of the two sites answers, the other is really down.
         ip("addr add 10.7.0.1/24 dev lo");
         let down = api.wait_message(|m| m.latest().contains("is down"));
         assert_has(&down.text, "connection refused by 10.7.0.2");

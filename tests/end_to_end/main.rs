@@ -1,11 +1,12 @@
-//! The real binary against loopback servers, and the fakes that it talks to: one program, so that
-//! the library and libcurl are linked once.
+//! The real binary against loopback servers, and tests of the fakes: one program, so that the
+//! library and libcurl are linked once.
 //!
-//! Apart from it is `simulation`, which `tests/simulation/mutate` builds again for every mistake. That and
-//! `wear`, which computes while the others wait, are the pure core in virtual time, and are built with
-//! `--profile sim` too.
+//! `simulation` is a program of its own, since `tests/simulation/mutate` builds it again for every
+//! mutation. So is `wear`, which computes while the others wait. Both run the pure core in virtual
+//! time, and are also built with `--profile sim`.
 //!
-//! Tests run beside each other: what one counts is of processes, directories, ports and networks
+//! Tests run beside each other: each counts only processes, directories, ports and networks of its
+//! own.
 //! of its own.
 
 mod actions;

@@ -1,4 +1,4 @@
-//! `[[notify]]`: alerts by HTTP to servers that take them, refuse them, hang, cut and flood.
+//! `[[notify]]`: alerts by HTTP to servers that accept them, refuse them, hang, cut and flood.
 
 use crate::actions::end;
 use crate::support::bot_api::{CHAT, Fault};
@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A secret of sitemon and the channel's server.
+/// The path is a secret.
 const PATH: &str = "/in/5ecret-topic";
 const DOWN: &str = "🔴 blog is down: HTTP 503, wanted 200-299 (#1)";
 
-/// A server that does each of these once and then takes all, with the times of its requests.
+/// A server that shows each of these behaviours once and then accepts all requests, and the times
+/// of the requests.
 struct Hook {
     web: Web,
     times: Arc<Mutex<Vec<Instant>>>,
@@ -34,7 +35,7 @@ impl Hook {
         Hook { web, times }
     }
 
-    /// A `[[notify]]` table for it.
+    /// Returns a `[[notify]]` table with its URL.
     fn table(&self, lines: &str) -> String {
         let url = self.web.url(PATH);
         format!("[[notify]]\nname = \"hook\"\nurl = \"{url}\"\n{lines}\n")
@@ -92,7 +93,7 @@ fn a_down_and_an_up_arrive_as_the_table_has_them() {
     assert_eq!(down.header("title"), Some("blog down"));
     assert_eq!(down.header("x-key"), Some("k5ey"));
     assert_eq!(down.header("content-type"), Some("application/json"));
-    // As Python's email.header reads it: https://wiki.example/bücher.
+    // Python's email.header decodes it to https://wiki.example/bücher.
     let note = "=?UTF-8?B?aHR0cHM6Ly93aWtpLmV4YW1wbGUvYsO8Y2hlcg==?=";
     assert_eq!(down.header("x-note"), Some(note));
     let body: Value = serde_json::from_slice(&down.body).expect("JSON");
@@ -120,7 +121,7 @@ fn whatever_a_server_does_costs_one_attempt_and_no_alert() {
         Behaviour::Garbage(b"no HTTP at all\r\n\r\n".to_vec()),
         Behaviour::ManyHeaders(100_000),
         Behaviour::Hang,
-        // A head that does not end.
+        // A head without an end.
         Behaviour::Flood(head.clone(), Vec::new()),
         Behaviour::Flood(head, b"aaaaaaaaaaaaaaaa".to_vec()),
     ];
@@ -140,7 +141,7 @@ fn whatever_a_server_does_costs_one_attempt_and_no_alert() {
                 assert!(bodies[0].starts_with(DOWN) && bodies[1].starts_with(DOWN));
                 let times = locked(&hook.times).clone();
                 let apart = times[1] - times[0];
-                // It had a permit of the checks for ten seconds.
+                // A failure that took long is retried after twice that time: 20 s here.
                 let hangs = matches!(failure, Behaviour::Hang);
                 assert!(!hangs || apart > Duration::from_secs(29), "{apart:?}");
                 end(&scene, running);
@@ -226,7 +227,7 @@ fn when_telegram_fails_what_waits_goes_by_the_channel_and_later_says_so() {
     let hook = Hook::new([]);
     let scene = scene_with(&hook, "body = \"{text}\"\nwhen = \"telegram fails 3s\"");
     let running = scene.start();
-    // Telegram works.
+    // While Telegram works the channel is silent.
     scene.outage();
     scene.site_works();
     scene.wait_text("blog is up again");
@@ -283,7 +284,7 @@ fn what_waits_for_a_channel_survives_a_power_cut_and_goes_with_its_table() {
     let running = scene.start();
     hook.web.wait_requests(asked + 1);
     assert!(hook.bodies().iter().all(|body| body.starts_with(DOWN)));
-    // The same server by another name has nothing of it.
+    // The same server under another name gets none of the old alerts.
     let renamed = hook
         .table("body = \"{text}\"")
         .replace("\"hook\"", "\"other\"");
@@ -307,7 +308,7 @@ fn checks_go_on_while_a_channel_hangs() {
     let hook = Hook::new(std::iter::repeat_n(Behaviour::Hang, 1000));
     let scene = Scene::new();
     let more = site("shop", &scene.web.url("/shop")) + &hook.table("body = \"{text}\"");
-    // Two permits for checks, of which the channel has one.
+    // Two check permits; the channel holds one of them.
     let limited = more + "[agent]\nstate = \"state\"\nmax_connections = 5\n";
     scene.sitemon.rewrite(&scene.config_with(&limited));
     let running = scene.start();

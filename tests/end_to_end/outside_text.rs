@@ -1,5 +1,5 @@
-//! Texts from outside, over real sockets and into every way out: nothing in them steers a terminal,
-//! forges a line, grows without end or gives a secret away.
+//! Texts from outside, over real sockets and in every output: none of them controls a terminal,
+//! forges a line, grows without limit or reveals a secret.
 
 use crate::support::agent::{Output, Sitemon};
 use crate::support::assert_has;
@@ -12,13 +12,13 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-/// A line break and a forged line, ESC, an override, an isolate, and what has no width.
+/// A line break and a forged line, ESC, a bidi override, an isolate, and characters without width.
 const HOSTILE: &str =
     "Eve\r\n2026-01-01T00:00:00Z WARN forged\u{1b}[2J\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}";
-/// What is left of it.
+/// The part of it that is shown.
 const SHOWN: &str = "Eve  2026-01-01T00:00:00Z WARN forged [2J ";
 
-/// One line each, but for the breaks that are ours; no character that steers.
+/// Checks that the text has no forged line and no control character.
 #[track_caller]
 fn harmless(text: &str) {
     let steers = |c: char| {
@@ -39,7 +39,7 @@ fn causes(output: &Output) -> Vec<String> {
     sites.iter().filter_map(cause).collect()
 }
 
-/// Says whatever it is told, back.
+/// Sends back what it receives. Returns the port.
 fn echo() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
@@ -100,7 +100,7 @@ fn a_server_that_says_secrets_back_gets_them_into_no_cause() {
         "expected \"welcome\" but got \"login ***\"".to_owned(),
     ];
     assert_eq!(causes(&output), expected);
-    // Nor in the log.
+    // Not in the log either.
     for part in [KEY, "k3y-of", "%6B3y", "bWU6azN5"] {
         assert!(!output.stderr.contains(part), "{output:?}");
     }
@@ -108,7 +108,8 @@ fn a_server_that_says_secrets_back_gets_them_into_no_cause() {
 
 #[test]
 fn what_the_bot_api_says_steers_no_terminal_and_tells_no_token() {
-    // As the proxy of a hostile or broken `api` might quote the URL it was asked for.
+    // The text that the proxy of a hostile or broken `api` might send, quoting the URL of the
+    // request.
     const WHY: &str = "no \u{1b}]0;pwned\u{7}\u{202e}/bot987654%3AAAtest%2dTOKEN_that-nobody-may-ever-see/x \
                        AAtest-TOKEN_that-nobody-may-ever-see\nWARN forged";
     let api = BotApi::start();
@@ -124,7 +125,7 @@ fn what_the_bot_api_says_steers_no_terminal_and_tells_no_token() {
     let log = running.wait_stderr("was refused and dropped: ");
     harmless(&log);
     api.fail_always("getUpdates", Some(Fault::BadRequest(WHY)));
-    // It ends the poll that waits.
+    // The message ends the parked poll.
     api.say(CHAT, CHAT, "hi");
     running.wait_stderr("Telegram doesn't serve us, trying again: ");
     running.terminate();

@@ -1,4 +1,4 @@
-//! More checks are due than can be made: that is counted, and told once with figures.
+//! More checks are due than can be made: late rounds are counted, and reported once with figures.
 
 use crate::support::agent::Sitemon;
 use crate::support::bot_api::{BotApi, CHAT};
@@ -6,7 +6,7 @@ use crate::support::scene::site;
 use crate::support::web::{Behaviour, Web};
 use std::time::Duration;
 
-/// One check at a time of 200 ms each, and forty sites at 1 s.
+/// One check at a time, each of 200 ms, and forty sites at 1 s.
 #[test]
 fn forty_sites_a_second_of_which_five_can_be_asked_are_told_of() {
     let (api, web) = (BotApi::start(), Web::new());
@@ -18,7 +18,7 @@ fn forty_sites_a_second_of_which_five_can_be_asked_are_told_of() {
     }
     let sitemon = Sitemon::new(&config);
     let running = sitemon.run();
-    // It must last for a minute; each wait is for the checks of a part of that.
+    // The overload must last for a minute; each wait covers a part of it.
     for part in 1..=8 {
         web.wait_requests(part * 40);
     }

@@ -1,5 +1,5 @@
-//! It never loses an alert: the agent is killed at any moment, its files are damaged at any byte, and
-//! people still learn of every outage.
+//! No alert is lost: the agent is killed at any moment, its files are damaged at any byte, and
+//! users are still notified of every outage.
 
 mod hook;
 mod ledger;
@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 const LANES: usize = 4;
 const CHAPTERS: usize = 4;
 const KILLS: usize = 13;
-/// Sites of a chapter, enough for a change in every life. Each has at most two outages, so that none
-/// is flapping.
+/// Sites of a chapter, enough for a change in every life. Each has at most two outages, so that
+/// none is flapping.
 const SITES: usize = 6;
 const CHANGES: usize = 4;
 
@@ -38,17 +38,17 @@ fn however_often_it_is_killed_every_outage_is_told_and_its_end_too() {
     });
 }
 
-/// The moments and damages that are chosen; CI chooses others for each commit.
+/// Seed of the moments and damages. CI uses another one for each commit.
 fn seed() -> u64 {
     let given = std::env::var("SITEMON_POWER_CUTS_SEED").ok();
     given.map_or(1, |text| text.parse().expect("a number"))
 }
 
-/// xorshift64*: any good enough stream of numbers.
+/// xorshift64*. Its quality is more than enough here.
 struct Random(u64);
 
 impl Random {
-    /// One of `0..n`.
+    /// Returns a number in `0..n`.
     fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -70,14 +70,15 @@ struct Lane {
     /// The server of a channel for all alerts.
     hook: Hook,
     sitemon: Sitemon,
-    /// In half of the lanes the straight way to Telegram is cut now and then, and there is another.
+    /// In half of the lanes the direct route to Telegram is cut at times, and there is another
+    /// route.
     routes: Option<(Gate, Server)>,
     ledger: Ledger,
-    /// The site that was changed last.
+    /// Index of the site that was changed last.
     chosen: usize,
 }
 
-/// A site of a chapter, as the test has it.
+/// A site of a chapter in its present state.
 struct Plan {
     name: String,
     works: bool,
@@ -89,7 +90,7 @@ impl Lane {
         let api = BotApi::start();
         Lane {
             routes: routes.then(|| (Gate::before(api.port()), Server::microsocks())),
-            // Zero would stay zero.
+            // A state of zero would stay zero.
             random: Random(seed.wrapping_mul(2).wrapping_add(1)),
             api,
             web: Web::new(),
@@ -137,11 +138,11 @@ impl Lane {
         }
     }
 
-    /// Starts the agent, lets something happen, and kills it at some moment around that.
+    /// Starts the agent, changes a site, and kills the agent at some moment around that.
     fn live_and_die(&mut self, plans: &mut [Plan]) {
         let mut ambiguous = self.disturb();
         let turn = self.random.below(4);
-        // A connection that is cut may have carried a message.
+        // A message may have arrived on a connection that is cut.
         ambiguous |= self.routes.is_some() && turn == 0;
         self.ledger.life(ambiguous);
         let faults = [
@@ -151,7 +152,8 @@ impl Lane {
             Behaviour::status(429).with_header("Retry-After", "1"),
         ];
         self.hook.life(faults.get(self.random.below(8)).cloned());
-        // Often the last one again: what was begun may be forgotten, and then not ended.
+        // In half of the lives the site of the last one: a change that a kill loses may then be
+        // undone, too.
         if self.random.below(2) == 0 {
             self.chosen = self.random.below(plans.len());
         }
@@ -179,7 +181,7 @@ impl Lane {
         if turn == 0 {
             self.turn_gate();
         }
-        // At the event, mostly soon after, and now and then past the writing of what was delivered.
+        // At the event, mostly soon after it, and at times after the write of what was delivered.
         let most = [1, 150, 150, 1_300][self.random.below(4)];
         thread::sleep(self.random.within(most));
         self.look_over(&mut running);
@@ -191,7 +193,7 @@ impl Lane {
         self.api.resume();
     }
 
-    /// Cuts the straight way to Telegram, or mends it.
+    /// Cuts the direct route to Telegram, or mends it.
     fn turn_gate(&mut self) {
         if let Some((gate, _)) = &self.routes {
             let modes = [Straight::Passes, Straight::Reset, Straight::Page];
@@ -199,7 +201,7 @@ impl Lane {
         }
     }
 
-    /// What Telegram does in the next life; whether an answer may get lost.
+    /// Chooses a fault of Telegram for the next life. Returns whether answers may get lost.
     fn disturb(&mut self) -> bool {
         let fault = match self.random.below(8) {
             0 => Fault::Status(500),
@@ -217,8 +219,8 @@ impl Lane {
         ambiguous
     }
 
-    /// All is well but for the sites that the test wants down: the last state of each is told, and
-    /// nothing told before is told again.
+    /// Runs without faults, apart from the sites that are down. Checks that the last state of each
+    /// was reported, and that nothing was reported again.
     fn calm(&mut self, plans: &[Plan]) {
         self.ledger.life(false);
         self.hook.life(None);
@@ -261,7 +263,7 @@ impl Lane {
         self.api.clear();
     }
 
-    /// It started, it runs, and no file of its state was ever found damaged.
+    /// Checks that the agent still runs, and that none of its state files was found damaged.
     fn look_over(&mut self, running: &mut Running) {
         let stderr = running.stderr();
         assert!(running.is_running(), "it ended by itself\n{stderr}");
@@ -272,7 +274,7 @@ impl Lane {
     }
 }
 
-/// Waits until `happened`, or for `millis` if it doesn't: then there is another moment to kill at.
+/// Waits until `happened`, or for `millis`: then another moment is chosen to kill at.
 fn until(millis: u64, happened: impl Fn() -> bool) {
     let give_up = Instant::now() + Duration::from_millis(millis);
     while !happened() && Instant::now() < give_up {
@@ -280,7 +282,7 @@ fn until(millis: u64, happened: impl Fn() -> bool) {
     }
 }
 
-/// Files of the state that were found damaged.
+/// Returns the state files that were found damaged.
 fn set_aside(state: &Path) -> Vec<PathBuf> {
     files(state)
         .into_iter()
@@ -288,7 +290,7 @@ fn set_aside(state: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The files of a state directory, but for the lock.
+/// Returns the files of a state directory, without the lock.
 fn files(state: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(state).into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = entries
@@ -299,14 +301,14 @@ fn files(state: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// How a file was damaged.
+/// A damage of a file.
 #[derive(Clone, Debug)]
 enum Damage {
     CutAt(usize),
     FlippedAt(usize),
 }
 
-/// More starts than this take too long; the unit tests of the state have every byte.
+/// Most starts, to limit the duration. The unit tests of the state try every byte.
 const STARTS: usize = 240;
 const AT_ONCE: usize = 8;
 
@@ -340,7 +342,8 @@ fn wherever_the_state_is_cut_or_flipped_no_waiting_alert_is_lost_in_silence() {
     println!("every {step}th of {} damages, from {first}", every.len());
     let chosen: Vec<_> = every.into_iter().skip(first).step_by(step).collect();
     assert!(!chosen.is_empty());
-    // To the one the site is still down, to the other it works again: then only the state knows.
+    // For one URL the site is still down, for the other it works again: then only the state knows
+    // of the outage.
     scene.web.set("/works", Behaviour::ok());
     let urls = [scene.web.url("/"), scene.web.url("/works")];
     thread::scope(|scope| {
@@ -357,7 +360,7 @@ fn wherever_the_state_is_cut_or_flipped_no_waiting_alert_is_lost_in_silence() {
     });
 }
 
-/// Starts on the damaged state with Telegram at hand.
+/// Starts the agent on the damaged state, while Telegram works.
 fn survives(state: &[(PathBuf, Vec<u8>)], damaged: &Path, damage: &Damage, url: &str, works: bool) {
     let api = BotApi::start();
     let sitemon = Sitemon::new(&(api.config() + &site("blog", url)));
@@ -377,7 +380,7 @@ fn survives(state: &[(PathBuf, Vec<u8>)], damaged: &Path, damage: &Damage, url: 
         told.iter().filter(|m| wanted(&m.text)).count()
     };
     let alerts = || count(&|text| text.contains(ALERT) || text.contains("blog was down for "));
-    // What was written last may be lost to a power cut; anything else is said.
+    // A power cut may lose the last record; any other damage is reported.
     let known = || {
         let cut = matches!(damage, Damage::CutAt(_));
         let torn = cut && running.stderr().contains("half a record");
@@ -397,7 +400,7 @@ fn survives(state: &[(PathBuf, Vec<u8>)], damaged: &Path, damage: &Damage, url: 
 
 const ALERT: &str = "blog is down: HTTP 503, wanted 200-299";
 
-/// `I was away, last seen 14:03, back 14:20; still down: blog`
+/// Returns the notices like `I was away, last seen 14:03, back 14:20; still down: blog`.
 fn away(scene: &Scene) -> Vec<String> {
     let messages = scene.api.messages();
     let away = messages.iter().filter(|m| m.text.contains("I was away"));

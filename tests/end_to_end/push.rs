@@ -1,6 +1,5 @@
-//! `push:` sites and `sitemon push`, by the real binary: what becomes of a job's output, signals and
-//! exit code, of reports without an agent and of those that are under way when it is killed, and who
-//! may report.
+//! `push:` sites and `sitemon push`, with the real binary: the job's output, signals and exit code,
+//! reports without an agent and those in progress when it is killed, and the permissions to report.
 
 use crate::support::agent::{Output, Running};
 use crate::support::assert_has;
@@ -40,7 +39,7 @@ fn job(scene: &Scene, line: &str) -> Output {
     push(scene, &["--", "sh", "-c", line])
 }
 
-/// What the state says of the site.
+/// Returns the output of `sitemon status`.
 fn status(scene: &Scene) -> String {
     scene.sitemon.command(&["status"]).stdout
 }
@@ -126,7 +125,7 @@ fn a_job_ends_as_its_command_does_whatever_is_wrong_around_it() {
     );
     let dir = scene.sitemon.dir().display().to_string();
     assert_eq!(push(&scene, &["--", &dir]).code, Some(126));
-    // A configuration with mistakes, one that is no TOML, and none.
+    // A configuration with mistakes, one that isn't TOML, and none.
     let broken = scene.config_with(JOB)
         + "[agent]\nstate = \"state\"\n[[site]]\nname = \"x\"\nurl = \"https://$UNSET/\"\nnonsense = 1\n";
     fs::write(scene.sitemon.config_path(), broken).expect("written");
@@ -181,7 +180,7 @@ fn a_job_has_its_stdin_its_signals_and_no_wait_for_what_it_leaves_behind() {
         (out.code, out.stdout.as_str()),
         (Some(7), "through\nready\ncaught\n")
     );
-    // More than pipes hold, in order.
+    // More output than pipes hold arrives in order.
     let out = job(
         &scene,
         "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo $i; done",
@@ -192,7 +191,7 @@ fn a_job_has_its_stdin_its_signals_and_no_wait_for_what_it_leaves_behind() {
         .map(|l| l.parse().expect("a number"))
         .collect();
     assert_eq!(numbers, (1..=20000).collect::<Vec<_>>());
-    // Without its output nothing of ours is between.
+    // With --no-output the job inherits our streams: there is no pipe between.
     let out = push(
         &scene,
         &[
@@ -263,10 +262,10 @@ fn what_came_without_an_agent_is_read_at_its_start_and_a_hostile_spool_harms_not
     scene.end(running);
 }
 
-/// The agent gets the report, and is killed before it can reply.
+/// Kills the agent after it has received the report and before it can reply.
 #[track_caller]
 fn kill_between_report_and_reply(scene: &Scene, running: &mut Running, told: &[&str]) {
-    // By then it listens.
+    // The agent listens before it writes this line.
     running.wait_stderr("Telegram knows us");
     running.signal("STOP");
     let pusher = scene.sitemon.spawn(told);
@@ -286,7 +285,7 @@ fn kill_between_report_and_reply(scene: &Scene, running: &mut Running, told: &[&
 fn a_report_is_kept_through_kill_9_at_any_moment() {
     let scene = scene();
     let mut running = scene.start();
-    // So that there is a state.
+    // Creates the state.
     assert_eq!(push(&scene, &[]).code, Some(0));
     for n in 0..6 {
         let message = format!("number {n}.");
@@ -320,7 +319,7 @@ fn two_hundred_kills_lose_no_report_and_count_none_twice() {
     assert_eq!(push(&scene, &[]).code, Some(0));
     let begun = Instant::now();
     for n in 0..KILLS {
-        // Bad and good in turn: one that counted twice would be an incident too many.
+        // Bad and good in turn: a report that counted twice would open one more incident.
         let message = format!("number {n}.");
         let bad = ["push", "backup", "--fail", "--message", &message];
         let told = if n % 2 == 0 { &bad[..] } else { &bad[..2] };
@@ -348,13 +347,13 @@ fn two_hundred_kills_lose_no_report_and_count_none_twice() {
     }
     println!("{KILLS} kills in {:.0} s", begun.elapsed().as_secs_f64());
     assert_eq!(push(&scene, &["--fail"]).code, Some(0));
-    // Told to no chat by now: it is flapping.
+    // No chat is notified of this one, since the site is flapping.
     let last = format!("backup is down: reported as failed (#{})", KILLS / 2 + 1);
     running.wait_stderr(&last);
     scene.end(running);
 }
 
-/// Connections that wait at the socket of an agent that takes none, until no more fit.
+/// Opens connections that wait at the socket of an agent that accepts none, until no more fit.
 fn crowd(socket: &Path) -> Vec<OwnedFd> {
     let address = SocketAddrUnix::new(socket).expect("a path");
     let mut crowd = Vec::new();
@@ -370,7 +369,7 @@ fn crowd(socket: &Path) -> Vec<OwnedFd> {
     }
 }
 
-/// Reports in the spool.
+/// Counts the reports in the spool.
 fn kept(scene: &Scene) -> usize {
     let entries = fs::read_dir(scene.sitemon.state_dir().join("spool"));
     let names = entries.into_iter().flatten().flatten();
@@ -394,7 +393,7 @@ fn an_agent_that_hung_takes_each_report_once_and_wants_no_restart() {
             "{out:?}"
         );
     };
-    // These wait at the socket and are kept as well.
+    // These reports wait at the socket, and are kept in the spool as well.
     let begun = Instant::now();
     let out = job(&scene, "echo first; exit 3");
     assert!(begun.elapsed() < Duration::from_secs(15), "held up twice");
@@ -403,7 +402,7 @@ fn an_agent_that_hung_takes_each_report_once_and_wants_no_restart() {
     let out = push(&scene, &[]);
     assert_eq!(out.code, Some(0));
     kept_by(&out);
-    // This one has no place there.
+    // There is no room for this one at the socket.
     let crowd = crowd(&socket);
     let out = push(&scene, &["--fail", "--message", "second"]);
     assert_eq!(out.code, Some(0));
@@ -412,7 +411,7 @@ fn an_agent_that_hung_takes_each_report_once_and_wants_no_restart() {
     running.signal("CONT");
     scene.wait_text("🔴 backup is down: reported as failed: second (#2)");
     until("the spool is empty", || kept(&scene) == 0);
-    // All that waited has been taken.
+    // All reports have been read.
     assert_eq!(push(&scene, &[]).code, Some(0));
     scene.wait_text("🟢 backup is up again after ");
     let history = scene.ask("/history backup", "The last reports of backup");
@@ -441,13 +440,13 @@ fn what_comes_into_the_spool_is_read_at_once() {
     keep("backup", &["--fail", "--message", "one"]);
     scene.wait_text("🔴 backup is down: reported as failed: one (#1)");
     until("it is removed", || kept(&scene) == 0);
-    // Another directory in its place.
+    // Another directory takes its place.
     fs::remove_dir_all(&spool).expect("removed");
     until("it is made again", || spool.is_dir());
     fs::write(spool.join("junk"), "junk").expect("written");
     keep("backup", &[]);
     scene.wait_text("🟢 backup is up again after ");
-    // A site that is new.
+    // A new site.
     let more = JOB.replace("backup", "-x");
     scene
         .sitemon
@@ -470,7 +469,7 @@ fn what_comes_into_the_spool_is_read_at_once() {
     scene.end(running);
 }
 
-/// Sends this and gives back the answer.
+/// Sends `text` and returns the answer.
 fn hand_in(socket: &Path, text: &str) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.write_all(text.as_bytes())?;
@@ -484,11 +483,12 @@ fn good(at: usize) -> String {
     format!("sitemon push 1\nsite backup\nkind good\nat {at}\n\n")
 }
 
-/// The same on a thread that is another user's.
+/// Sends a good report from a thread that runs as another user.
 fn as_user(user: u32, group: u32, more: &[u32], socket: &Path) -> std::io::Result<String> {
     let (socket, more) = (socket.to_owned(), more.to_vec());
     let work = move || {
-        // SAFETY: plain numbers and a list of as many; the system calls themselves change this thread alone.
+        // SAFETY: numbers, and a list with its length; the raw system calls change this thread
+        // only.
         let failed = unsafe {
             libc::syscall(libc::SYS_setgroups, more.len(), more.as_ptr()) != 0
                 || libc::syscall(libc::SYS_setresgid, group, group, group) != 0
@@ -524,7 +524,8 @@ fn root_and_the_group_of_the_socket_may_report_and_others_may_not() {
     .expect("set");
     assert!(as_user(4711, 4711, &[], &socket).is_err(), "by its mode");
     running.kill9();
-    // Of a group that a user is in. The group is looked up when the agent starts.
+    // The socket gets the group of the agent, which is looked up at its start, and users in that
+    // group may report.
     let script = "umask 077; exec setpriv --regid 4712 --clear-groups \"$@\"";
     let mut running = scene.sitemon.run_by_shell(false, script);
     until("it listens", || hand_in(&socket, &good(2)).is_ok());
@@ -555,7 +556,7 @@ fn root_and_the_group_of_the_socket_may_report_and_others_may_not() {
         let answer = hand_in(&socket, text);
         assert!(answer.is_err() || answer.is_ok_and(|a| a == "refused\n"));
     }
-    // However many there are that say nothing: a report is taken before `sitemon push` gives up.
+    // Any number of silent clients: a report is read before `sitemon push` gives up.
     let silent: Vec<UnixStream> = (0..200)
         .map(|_| UnixStream::connect(&socket).expect("there"))
         .collect();

@@ -1,4 +1,4 @@
-//! Where redirects may lead a check, in a network of each test's own: there are public addresses.
+//! The limits of redirects, in a network of each test's own, which has public addresses.
 
 use crate::support::agent::Sitemon;
 use crate::support::assert_has;
@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-/// By name the cause of each site of the configuration after one check; empty when it is up.
+/// Returns the cause of each site after one check, by name. Empty when the site is up.
 #[track_caller]
 fn causes(sitemon: &Sitemon) -> Vec<(String, String)> {
     let output = sitemon.command(&["check", "--json"]);
@@ -39,7 +39,7 @@ fn refused(place: &str) -> String {
     )
 }
 
-/// `http://HOST:PORT/PATH` of a server.
+/// Returns `http://HOST:PORT/PATH` of a server.
 fn url(host: &str, web: &Web, path: &str) -> String {
     let address = web.address();
     let port = address.rsplit(':').next().unwrap_or_default();
@@ -113,7 +113,7 @@ fn a_public_server_does_not_lead_a_check_into_this_network() {
                 config += "private_redirects = true\n";
             }
         }
-        // A site of this network is free, and may have its visitors sent elsewhere and back.
+        // A site on this network isn't restricted, and may redirect to another server and back.
         printer.set("/lan", Behaviour::Redirect(lan.clone()));
         printer.set("/login", Behaviour::Redirect(other.url("/login")));
         other.set("/login", Behaviour::Redirect(printer.url("/in")));
@@ -168,8 +168,8 @@ fn an_alert_of_it_comes_after_the_uplink_was_asked() {
     });
 }
 
-/// A name server on the network's address for one, where `answer` gives the IPv4 addresses of a
-/// name; it has no others. Ends with the test process.
+/// Starts a name server on the network's resolver address. `answer` returns the IPv4 addresses of a
+/// name; there are no others. Ends with the test process.
 fn name_server(answer: impl Fn(&str) -> Vec<Ipv4Addr> + Send + 'static) {
     let socket = UdpSocket::bind((Network::resolver(), 53)).expect("the resolver's address");
     std::thread::spawn(move || {
@@ -182,7 +182,7 @@ fn name_server(answer: impl Fn(&str) -> Vec<Ipv4Addr> + Send + 'static) {
     });
 }
 
-/// RFC 1035, 4.1: the question again, and an A record for each address.
+/// Returns the query's answer with an A record for each address (RFC 1035, section 4.1).
 fn reply(query: &[u8], answer: &impl Fn(&str) -> Vec<Ipv4Addr>) -> Option<Vec<u8>> {
     let mut labels = Vec::new();
     let mut at = 12;
@@ -223,12 +223,13 @@ fn reply(query: &[u8], answer: &impl Fn(&str) -> Vec<Ipv4Addr>) -> Option<Vec<u8
     Some(reply)
 }
 
-/// A server on every address that gives one `answer`, and the addresses that it was asked at.
+/// Starts a server on every address that gives one `answer`, and records the addresses it was
+/// reached at.
 fn everywhere(answer: &'static str) -> (Listener, Arc<Mutex<Vec<IpAddr>>>) {
     let seen: Arc<Mutex<Vec<IpAddr>>> = Arc::default();
     let log = seen.clone();
     let listener = Listener::start_at(Network::elsewhere(66), None, move |mut stream, _| {
-        // Short requests come in one piece.
+        // Short requests arrive in one piece.
         if stream.read(&mut [0; 4096]).is_ok_and(|size| size > 0) {
             let local = stream.local_addr().expect("a connection").ip();
             log.lock().expect("sound").push(local);
@@ -238,7 +239,8 @@ fn everywhere(answer: &'static str) -> (Listener, Arc<Mutex<Vec<IpAddr>>>) {
     (listener, seen)
 }
 
-/// `turnN.example.net` is public when it is asked for the first N times, and then it is this machine.
+/// Resolves `turnN.example.net` to a public address for the first N queries, and to this machine
+/// afterwards.
 fn turning() -> impl Fn(&str) -> Vec<Ipv4Addr> + Send {
     let counts: Mutex<HashMap<String, usize>> = Mutex::default();
     move |name| {
@@ -266,7 +268,7 @@ fn a_name_that_leads_elsewhere_a_moment_later_is_not_followed_there() {
         let port = server.address().port();
         for turn in 1..=3 {
             let host = format!("turn{turn}.example.net");
-            // Not by the command, which never uses a connection twice.
+            // Not by `check`, which never reuses a connection.
             let url = format!("http://{host}:{port}/");
             let keys = "tries = 1\ninterval = \"1h\"";
             let lab = Lab::new().address("turn", &url, keys);
@@ -280,7 +282,7 @@ fn a_name_that_leads_elsewhere_a_moment_later_is_not_followed_there() {
     });
 }
 
-/// Its certificate shows that it is the same server, so a connection that stays open is used.
+/// Its certificate proves that it is the same server, so an open connection is reused.
 #[test]
 fn within_an_https_server_the_open_connection_is_used_and_no_private_address_counts() {
     in_own_network(|_| {
@@ -293,7 +295,7 @@ fn within_an_https_server_the_open_connection_is_used_and_no_private_address_cou
         });
         web.set("/", Behaviour::Redirect("/there".to_owned()));
         let keys = "ca_file = \"ca.pem\"\ncert = \"0s\"\ntries = 1";
-        // Asked every second, or so seldom that it is closed at once.
+        // Checked every second, or so seldom that the connection is closed at once.
         for (name, interval, told) in [
             ("open", "1s", String::new()),
             ("closed", "1h", refused("turn1.closed.example at 127.0.0.1")),
@@ -385,7 +387,7 @@ fn from_http_to_https_at_the_default_ports_everything_goes_along() {
             "[[site]]\nname = \"shop\"\nurl = \"http://shop.example.net/a?b\"\nmethod = \"POST\"\n\
              send = \"x=1\"\nheaders = { X-Key = \"k\" }\nauth = \"bearer t\"\n",
         );
-        // An http site has no `ca_file` of its own: the roots are the agent's.
+        // An http site has no `ca_file` of its own: the agent's roots are used.
         let pem = ca.write_pem(sitemon.dir());
         let sitemon = sitemon.env("SSL_CERT_FILE", &pem.display().to_string());
         assert_eq!(causes(&sitemon), [("shop".to_owned(), String::new())]);
@@ -393,7 +395,7 @@ fn from_http_to_https_at_the_default_ports_everything_goes_along() {
     });
 }
 
-/// The proxy looks names up, so only what stands in the address itself is known.
+/// The proxy resolves names, so only addresses in the URL itself are known.
 #[test]
 fn behind_a_proxy_addresses_and_localhost_are_refused() {
     let proxy = Web::start(|request| {

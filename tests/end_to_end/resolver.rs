@@ -1,4 +1,4 @@
-//! Resolvers that answer for one family of addresses and not, or late, for the other.
+//! Resolvers that answer queries for one address family, and not or late for the other.
 
 use crate::support::agent::Sitemon;
 use crate::support::json::Json;
@@ -11,11 +11,11 @@ use std::time::Duration;
 const A: u16 = 1;
 const AAAA: u16 = 28;
 
-/// A name and the kind that was asked for, for every question.
+/// Name and type of every query.
 type Asked = Arc<Mutex<Vec<(String, u16)>>>;
 
-/// The system's resolver, which knows every name as `v4` and `::1`. `delay`: how late it answers a
-/// question for this kind; `None`: never.
+/// Starts the system's resolver, which resolves every name to `v4` and `::1`. `delay` returns how
+/// late it answers a query of this type; `None`: never.
 fn resolver(v4: Ipv4Addr, delay: fn(u16) -> Option<Duration>) -> Asked {
     let asked = Asked::default();
     let log = asked.clone();
@@ -64,7 +64,7 @@ fn resolver(v4: Ipv4Addr, delay: fn(u16) -> Option<Duration>) -> Asked {
     asked
 }
 
-/// The states of `names`, which are tcp sites at `port`; `v4` and `v6` want that family.
+/// Returns the states of `names`, tcp sites at `port`; `v4` and `v6` require that family.
 fn states(names: &[&str], port: u16) -> Vec<(String, String)> {
     let site = |name: &&str| {
         let ip = match *name {

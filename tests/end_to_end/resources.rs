@@ -1,6 +1,6 @@
-//! The rules of section 7 of the specification, over real sockets and counted from the server's
-//! side: what a check holds is given back whichever way it ends, and there is never more of it
-//! than the configuration allows.
+//! The rules of section 7 of the specification, over real sockets and counted on the server's side:
+//! a check releases everything it holds however it ends, and never holds more than the
+//! configuration allows.
 
 pub mod common;
 

@@ -1,5 +1,5 @@
-//! Telegram is blocked, but for another route: real proxies, a real nginx as a relay, and the fake Bot API
-//! behind TLS.
+//! Telegram is blocked, but for other routes: real proxies, a real nginx as a relay, and the fake
+//! Bot API behind TLS.
 
 use crate::support::agent::{Running, Sitemon};
 use crate::support::bot_api::{BotApi, CHAT, Fault, Sent};
@@ -10,17 +10,17 @@ use crate::support::tls::TestCa;
 use crate::support::web::{Behaviour, Web};
 use std::collections::BTreeMap;
 
-/// Whatever is put behind it is passed on to the fake Bot API.
+/// Terminates TLS, and forwards everything to the fake Bot API.
 const FRONT: &str = "server { listen 127.0.0.1:PORT ssl; ssl_certificate CERT; ssl_certificate_key KEY; \
                      client_max_body_size 10m; location / { proxy_pass API; proxy_read_timeout 75s; } }";
 
-/// The Bot API behind TLS, and a gate before that.
+/// The Bot API behind TLS, and a gate in front of it.
 struct Blocked {
     api: BotApi,
     ca: TestCa,
     gate: Gate,
     web: Web,
-    /// What the uplink asks.
+    /// The `uplink` target.
     uplink: Listener,
     sitemon: Sitemon,
     front: Server,
@@ -42,7 +42,7 @@ impl Blocked {
         }
     }
 
-    /// With these routes, and as many sites.
+    /// Writes a configuration with these routes, and this many sites.
     fn configure(&self, routes: &[&str], sites: usize) {
         let roots = self.ca.write_pem(self.sitemon.dir());
         let sites = (0..sites).map(|n| site(&format!("s{n:02}"), &self.web.url(&format!("/{n}"))));
@@ -58,10 +58,10 @@ impl Blocked {
         self.sitemon.rewrite(&config);
     }
 
-    /// The relay of the documentation's recipe for nginx.
+    /// Starts the relay of the documentation's recipe for nginx.
     fn relay(&self) -> (Server, String) {
         let roots = self.ca.write_pem(self.sitemon.dir());
-        // nginx looks for names alone in a certificate.
+        // nginx checks only names in a certificate, no addresses.
         let api = format!("https://localhost:{}/", self.front.port());
         let block = recipe(
             "nginx",
@@ -85,7 +85,7 @@ impl Blocked {
         (server, route)
     }
 
-    /// A command is answered.
+    /// Sends a command, and waits for its answer.
     #[track_caller]
     fn ask(&self, command: &str, part: &str) -> Sent {
         let before = self.api.messages().last().map_or(0, |m| m.message_id);
@@ -116,7 +116,7 @@ impl Blocked {
     }
 }
 
-/// How often each site is said to be down.
+/// Counts the mentions of each site.
 fn downs(messages: &[Sent], sites: usize) -> BTreeMap<String, usize> {
     let count = |n| {
         let name = format!("s{n:02}");
@@ -135,7 +135,8 @@ fn a_route_that_is_cut_in_the_middle_of_a_storm_costs_no_alert_and_repeats_none(
     world.configure(&["direct", &route], SITES);
     let running = world.sitemon.run();
     world.api.wait_calls("getUpdates", 2);
-    // One after the other, so that each has a message of its own, and the cut is among them.
+    // One site after the other, so that each gets a message of its own, and the cut comes between
+    // them.
     for n in 0..SITES {
         world.web.set(&format!("/{n}"), Behaviour::status(503));
         if n == SITES / 2 {
@@ -168,7 +169,7 @@ fn a_route_that_is_cut_in_the_middle_of_a_storm_costs_no_alert_and_repeats_none(
         .filter(before_status)
         .cloned()
         .collect();
-    // One message may have been under way when it was cut: what that told may come again.
+    // The message that was being sent at the cut may be sent again.
     let told = downs(&alerts, SITES).into_iter();
     let twice: Vec<String> = told.filter(|(_, n)| *n > 1).map(|(name, _)| name).collect();
     let in_one = |m: &Sent| twice.iter().all(|name| m.text.contains(name));
@@ -179,7 +180,7 @@ fn a_route_that_is_cut_in_the_middle_of_a_storm_costs_no_alert_and_repeats_none(
     );
     world.end(running);
 
-    // The next run goes on by it, and does not say so again.
+    // The next run uses the same route, without another notice.
     let running = world.sitemon.run();
     world.ask("/status", "12 down");
     assert_eq!(world.count("Telegram is reached"), 1);
@@ -191,7 +192,7 @@ fn a_route_that_is_cut_in_the_middle_of_a_storm_costs_no_alert_and_repeats_none(
     world.end(running);
 }
 
-/// The routes are in this order, each but the last blocked.
+/// Checks that the last of these routes is used. The others are blocked.
 #[track_caller]
 fn goes_by(world: &Blocked, routes: &[&str], shown: &str) {
     world.configure(routes, 1);
@@ -233,7 +234,7 @@ fn the_relay_of_the_recipe_for_nginx_is_a_route_and_one_that_shows_a_page_is_non
     let (relay, route) = world.relay();
     world.gate.set(Straight::Reset);
     let shown = format!("https://127.0.0.1:{}/***", relay.port());
-    // nginx answers another path with a page of its own; nothing listens at port 1.
+    // For another path nginx returns a page of its own; nothing listens at port 1.
     let wrong = format!("https://127.0.0.1:{}/wrong", relay.port());
     let routes = [wrong.as_str(), "socks5h://127.0.0.1:1", "direct", &route];
     world.configure(&routes, 1);
@@ -264,7 +265,7 @@ fn a_reload_adds_a_route_and_takes_it_away() {
     world.configure(&["direct", &socks.route("socks5h")], 1);
     running.hup();
     world.wait_text("s00 is down");
-    // Answered behind the alert: that one is known to have arrived, and isn't sent again.
+    // The answer comes after the alert, whose arrival is then confirmed: it isn't sent again.
     world.ask("/status", "1 down");
     world.gate.set(Straight::Passes);
     world.configure(&["direct"], 1);
@@ -321,7 +322,7 @@ fn a_route_that_takes_connections_and_hangs_is_left_when_its_time_is_over() {
     world.end(running);
 }
 
-/// A worker as its service runs it: a request in, a response out.
+/// Runs a worker as its provider does: a request in, a response out.
 const WORKER_SERVER: &str = r#"
 import { createServer } from "node:https";
 import { readFileSync } from "node:fs";
@@ -368,7 +369,7 @@ fn a_site_has_a_proxy_of_its_own_and_a_dead_one_is_no_outage() {
         .rsplit(':')
         .next()
         .and_then(|rest| rest.trim_end_matches('/').parse().ok());
-    // Only who comes by a proxy gets through.
+    // Only connections through a proxy pass the gate.
     let gate = Gate::before(port.expect("a port"));
     gate.set(Straight::Reset);
     let url = format!("http://127.0.0.1:{}/", gate.port());

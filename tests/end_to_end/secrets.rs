@@ -1,4 +1,4 @@
-//! What of the secrets others could see in the process: its environment and its core dumps.
+//! Secrets that other processes could see: the environment and core dumps.
 
 use crate::support::agent::Running;
 use crate::support::bot_api::BotApi;
@@ -80,7 +80,8 @@ fn no_core_dump_is_left_behind() {
     scene.end(running);
 }
 
-/// What is not to be dumped belongs to root in /proc, but is still ours to read.
+/// The /proc files of a process that can't be dumped belong to root, but the process may still read
+/// its own.
 #[test]
 fn a_user_who_is_not_root_has_its_figures_all_the_same() {
     let scene = Scene::new();
@@ -89,7 +90,7 @@ fn a_user_who_is_not_root_has_its_figures_all_the_same() {
         .arg(scene.sitemon.dir())
         .status();
     assert!(chown.is_ok_and(|done| done.success()));
-    // The program itself may be where that user cannot look.
+    // The user may have no access to the directory of the program itself.
     let script = "cp \"$1\" program; chmod 755 . program; shift
         exec setpriv --reuid 65534 --clear-groups ./program \"$@\"";
     let running = scene.sitemon.run_by_shell(false, script);

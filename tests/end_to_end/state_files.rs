@@ -1,5 +1,5 @@
-//! A state directory that is not as sitemon makes it: another user's, with links and pipes in it,
-//! written by a newer sitemon.
+//! State directories that sitemon didn't make so: of another user, with links and pipes in them,
+//! written by a newer version.
 
 use crate::support::agent::Running;
 use crate::support::assert_has;
@@ -12,7 +12,7 @@ use std::process::Command;
 const NOBODY: u32 = 65_534;
 const PRECIOUS: &str = "of value";
 
-/// Has run once with an outage.
+/// A scene whose agent has run once, with an outage.
 fn lived() -> Scene {
     let scene = Scene::new();
     let first = scene.start();
@@ -22,12 +22,12 @@ fn lived() -> Scene {
     scene
 }
 
-/// Starts it as another user who may read the configuration.
+/// Starts the agent as another user who may read the configuration.
 fn start_unprivileged(scene: &Scene) -> Running {
     for path in [scene.sitemon.dir(), &scene.sitemon.config_path()] {
         chown(path, Some(NOBODY), None).expect("has to run as root");
     }
-    // The program itself may be where that user cannot look.
+    // The user may have no access to the directory of the program itself.
     let script = "cp \"$1\" program; chmod 755 program; shift
         exec setpriv --reuid 65534 --clear-groups ./program \"$@\"";
     scene.sitemon.run_by_shell(false, script)

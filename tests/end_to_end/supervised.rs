@@ -1,4 +1,4 @@
-//! What an init system does to the agent, and what a router's file system does.
+//! The agent under an init system, and on a router's read-only root.
 
 use crate::support::agent::{Running, Sitemon};
 use crate::support::scene::{Scene, site};
@@ -6,7 +6,7 @@ use crate::support::web::Web;
 use std::fs;
 use std::process::Command;
 
-/// Whether the log's lines begin with a time.
+/// Returns whether the lines of the log begin with a time.
 #[track_caller]
 fn has_times(running: &Running) -> bool {
     let log = running.wait_stderr("watches 1 site;");
@@ -33,7 +33,7 @@ fn a_child_of_process_1_as_under_procd_logs_no_times() {
     );
     let web = Web::new();
     let sitemon = Sitemon::new(&site("blog", &web.url("/")));
-    // The shell that `unshare -p` makes is process 1 there.
+    // The shell that `unshare -p` starts is process 1 there.
     let script = "exec unshare -pf --kill-child --mount-proc sh -c '\"$@\" & wait' sh \"$@\"";
     assert!(!has_times(&sitemon.run_by_shell(true, script)));
 }
@@ -51,7 +51,7 @@ fn a_reader_of_the_log_that_dies_costs_no_check_and_no_alert() {
     assert_eq!(running.terminate().code(), Some(0));
 }
 
-/// A root that cannot be written, and the directory of the state as it is or in memory.
+/// A read-only root, with the state on it or in memory.
 const READ_ONLY: &str = "mount -o remount,bind,ro /; exec \"$@\"";
 const STATE_IN_MEMORY: &str =
     "mkdir state; mount -t tmpfs tmpfs state; mount -o remount,bind,ro /; exec \"$@\"";
@@ -82,7 +82,7 @@ fn a_read_only_root_is_enough_when_the_state_is_in_memory() {
     assert_eq!(scene.count("cannot be written"), 0);
 }
 
-/// Its files are on the root, which a test makes read-only for its agent.
+/// Its files are on the root, which the test makes read-only for the agent.
 #[track_caller]
 fn read_only_scene() -> Scene {
     let scene = Scene::new();

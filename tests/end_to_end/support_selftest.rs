@@ -1,4 +1,4 @@
-//! The fakes themselves: a test that passes against a lenient fake proves nothing.
+//! Tests of the fakes: a test that passes against a lenient fake proves nothing.
 
 mod sites;
 
@@ -46,7 +46,8 @@ fn a_second_poller_ends_the_older_poll_with_409() {
     thread::scope(|scope| {
         let older = scope.spawn(|| call(&api, "getUpdates", r#"{"timeout":20}"#));
         api.wait_calls("getUpdates", 1);
-        // Counted is not yet polling: whichever is the newer one, one of them is ended.
+        // A counted request may not be polling yet: either of the two may be the newer one, and
+        // ends the other.
         let newer = scope.spawn(|| call(&api, "getUpdates", r#"{"timeout":20}"#));
         api.wait_calls("getUpdates", 2);
         let patience = Instant::now() + crate::support::listener::LIMIT;
@@ -176,7 +177,7 @@ fn what_the_bot_api_does_not_know_is_refused_and_remembered() {
     }
     assert_eq!(call(&api, "sendMesage", "{}").0, 404);
     let refused = api.violations().len();
-    // Mistakes that a bot can make in good faith are refused, but break no rule.
+    // Requests that are correct in form are refused here, but are no violation.
     let unknown_chat = call(&api, "sendMessage", r#"{"chat_id":-5,"text":"a"}"#).1;
     assert_eq!(description(&unknown_chat), "Bad Request: chat not found");
     assert_eq!(api.violations().len(), refused);
@@ -231,7 +232,7 @@ fn the_limiter_answers_429_with_the_time_to_wait() {
     assert_eq!(call(&api, "editMessageText", &edit).0, 429, "edits count");
 }
 
-/// The parts of a form with this photo, by a boundary that the header names as `named`.
+/// Sends a form with this photo. `named` is the boundary in the header.
 fn photo_call(api: &BotApi, photo: &[u8], caption: &str, named: &str) -> (u16, String) {
     let part = |head: &str| format!("--xyz\r\nContent-Disposition: form-data; name={head}\r\n\r\n");
     let mut body = part("\"chat_id\"") + &format!("{CHAT}\r\n");
@@ -252,7 +253,7 @@ fn photo_call(api: &BotApi, photo: &[u8], caption: &str, named: &str) -> (u16, S
     read_answer(&mut stream)
 }
 
-/// As much of a PNG as the fake looks at.
+/// Returns the parts of a PNG that the fake reads.
 fn png(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
     bytes.extend_from_slice(&width.to_be_bytes());

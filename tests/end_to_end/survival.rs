@@ -1,4 +1,4 @@
-//! What outlives a power cut, a damaged file, a second start and a new configuration.
+//! State that survives a power cut, a damaged file, a second start and a new configuration.
 
 use crate::support::agent::{Running, Sitemon};
 use crate::support::assert_has;
@@ -21,7 +21,7 @@ fn wait_state(scene: &Scene, part: &str) {
     });
 }
 
-/// A power cut.
+/// Kills the agent, as a power cut does.
 #[track_caller]
 fn cut_power(scene: &Scene, mut running: Running) {
     running.kill9();
@@ -114,13 +114,13 @@ fn an_alert_that_waits_survives_an_orderly_restart() {
     scene.end(second);
 }
 
-/// In the journal once the first alert has arrived.
+/// Text of the journal once the first alert has arrived.
 const DELIVERED: &str = "\"gone_alerts\":[1]";
 
-/// What becomes of a file.
+/// The damage of a file.
 #[derive(Clone, Copy)]
 enum Damage {
-    /// In the midst of a snapshot, and of the journal's first record.
+    /// One bit, in the middle of a snapshot or of the journal's first record.
     Flip,
     Cut,
     Empty,
@@ -136,8 +136,8 @@ impl Damage {
     }
 }
 
-/// Runs once with an outage, damages files of the state that a power cut or an orderly end left,
-/// and runs again. Returns what the chat was told of it.
+/// Runs once with an outage, damages state files after a power cut or an orderly end, and runs
+/// again. Returns the message about the damage.
 #[track_caller]
 fn told_after(orderly: bool, damage: &[(&str, Damage)], remembers: bool) -> String {
     let scene = Scene::new();
@@ -274,7 +274,7 @@ fn a_new_file_brings_new_sites_and_keeps_what_is_known_of_the_old() {
 fn a_bad_file_is_reported_in_the_chat_and_the_old_one_goes_on() {
     let scene = Scene::new();
     let running = scene.start();
-    // A mistake in the very line that holds the token.
+    // A mistake in the line with the token.
     let bad = scene.config_with("").replace("token = ", "tokne = ");
     scene.sitemon.rewrite(&bad);
     running.hup();
@@ -446,7 +446,7 @@ fn a_signal_ends_the_agent_in_good_order_while_a_check_hangs() {
     }
 }
 
-/// Opening a pipe for writing waits for a reader: so does a save on flash that hangs.
+/// Opening a pipe for writing blocks until there is a reader, like a write to flash that hangs.
 #[test]
 fn a_flash_that_hangs_does_not_hold_up_the_end() {
     for files in [&["history.new"][..], &["history.new", "snapshot.new"]] {

@@ -1,4 +1,4 @@
-//! `sitemon run` and the Bot API: alerts, commands, and everything that goes wrong between them.
+//! `sitemon run` and the Bot API: alerts, commands, and faults between them.
 
 use crate::support::bot_api::{ANY, BOT_NAME, BotApi, CHAT, Fault, TOKEN};
 use crate::support::scene::Scene;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const STRANGER: i64 = 555_001;
 const GROUP: i64 = -1_001_234_567_890;
 
-/// A `[telegram]` table with these keys instead of `chats`.
+/// Returns a `[telegram]` table with these keys instead of `chats`.
 fn telegram(api: &BotApi, keys: &str) -> String {
     let url = api.url();
     format!("[telegram]\ntoken = \"{TOKEN}\"\napi = \"{url}\"\n{keys}\n")
@@ -131,7 +131,7 @@ fn strangers_get_no_answer_and_the_log_names_one_a_minute() {
     scene.api.say(STRANGER, STRANGER, "/status");
     running.wait_stderr(&format!("no answer for user {STRANGER} in chat {STRANGER}"));
     scene.api.say(GROUP, STRANGER, "/status");
-    // A person who may, in a chat that may not.
+    // A user with access, in a chat without it.
     scene.api.say(STRANGER, CHAT, "/status");
     for stranger in 1..=500 {
         scene
@@ -143,7 +143,8 @@ fn strangers_get_no_answer_and_the_log_names_one_a_minute() {
         .wait_stderr("no answer for ")
         .matches("no answer for ")
         .count();
-    // Not even on the slowest machine is this hours of work.
+    // At most one line a minute, and even the slowest machine needs less than three minutes for
+    // this.
     assert!((1..=3).contains(&named), "{named}");
     let chats: Vec<i64> = scene.api.messages().iter().map(|m| m.chat).collect();
     assert_eq!(chats, [CHAT]);
@@ -202,7 +203,7 @@ fn the_rest_that_telegram_asks_for_is_kept() {
     scene.api.wait_calls("sendMessage", 1);
     let refused = Instant::now();
     let told = scene.outage();
-    // Without the number it would have been tried again within 2 s.
+    // Without `retry_after` it would have been tried again within 2 s.
     assert!(told.at.duration_since(refused) > Duration::from_secs(3));
     assert_eq!(scene.api.calls("sendMessage"), 2);
     scene.end(running);

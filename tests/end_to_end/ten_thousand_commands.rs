@@ -1,5 +1,5 @@
-//! Ten thousand commands and presses of all kinds: memory, descriptors and threads stay as they
-//! were, and answers stay quick.
+//! Ten thousand commands and presses of all kinds: memory, descriptors and threads don't
+//! grow, and answers stay quick.
 //!
 //! ```text
 //! cargo test --release --test end_to_end ten_thousand -- --ignored --nocapture
@@ -43,7 +43,7 @@ fn after_ten_thousand_commands_it_is_as_it_was() {
     ];
     let presses = [open.as_str(), "!h1", "!u1", "!a1", "forged"];
     let mut n = 0;
-    // One after the other, as people do.
+    // One after the other, as a user sends them.
     let mut talk = |count: usize| {
         for _ in 0..count {
             scene.api.clear();
@@ -79,12 +79,12 @@ fn after_ten_thousand_commands_it_is_as_it_was() {
         after.1 <= before.1 + 2 && after.2 <= before.2 + 1,
         "{before:?} {after:?}"
     );
-    // What a busy machine delays it delays throughout.
+    // A busy machine delays early and late answers alike.
     assert!(late <= (4.0 * early).max(50.0), "{early} ms, then {late}");
     scene.end(running);
 }
 
-/// What 99 of 100 answers took at most, in ms.
+/// Returns the 99th percentile of the answer times, in ms.
 fn slowest(scene: &Scene) -> f64 {
     let stats = scene.ask("/stats", "Up for ").text;
     let answers = stats

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// A site that is asked every second, and the agent that writes to a pipe without a reader.
+/// A site that is checked every second, and the agent that writes to a pipe without a reader.
 struct Scene {
     web: Web,
     sitemon: Sitemon,
@@ -37,7 +37,7 @@ impl Scene {
         }
     }
 
-    /// Asks for more than the pipe and the queue in front of it take.
+    /// Asks for more output than the pipe and the queue before it hold.
     #[track_caller]
     fn fill(&mut self) {
         until("lines are dropped", || {
@@ -63,7 +63,7 @@ fn a_pipe_that_is_not_read_stops_neither_the_checks_nor_the_end() {
     scene.checks_go_on();
     scene.fill();
     scene.checks_go_on();
-    // The loop's, the reactor's and libcurl's.
+    // The threads of the loop, the reactor and libcurl.
     until("three threads", || scene.running.threads() == 3);
     scene.running.ends_in_time();
 }
@@ -137,21 +137,21 @@ fn what_was_said_before_the_end_reaches_a_reader_that_is_late() {
     );
 }
 
-/// What a pipe takes (pipe(7)).
+/// Capacity of a pipe in bytes (pipe(7)).
 const PIPE: usize = 64 << 10;
-/// More than that, and no more than the queue takes besides.
+/// More output than that, but not more than the queue holds in addition.
 const LISTS: usize = 24;
 const SITES: usize = 40;
 
-/// A pipe that takes nothing more, and what is in it.
+/// Returns a full pipe, and the number of bytes in it.
 fn full_pipe() -> (PipeReader, PipeWriter, usize) {
     let (reader, mut writer) = pipe().expect("a pipe");
-    // Whole pages of it, then nothing more: the pipe's own size is a whole number of them.
+    // Full pages, since the capacity is a whole number of them.
     writer.write_all(&[b'.'; PIPE]).expect("there is room");
     (reader, writer, PIPE)
 }
 
-/// A configuration of which much is to be said.
+/// Returns a configuration with this many mistakes, each of which is reported.
 fn mistakes(count: usize) -> String {
     (0..count).map(|n| format!("mistake{n} = {n}\n")).collect()
 }
@@ -213,7 +213,7 @@ fn a_command_says_everything_however_late_it_is_read() {
         .stderr(Stdio::piped())
         .spawn();
     let mut child = child.expect("the binary starts");
-    // Longer than the agent would wait at its end.
+    // Longer than the agent waits at its end.
     thread::sleep(Duration::from_secs(2));
     let mut said = String::new();
     let mut stderr = child.stderr.take().expect("it is piped");

@@ -1,4 +1,4 @@
-//! It never cries wolf: our own line, names and dependencies, in a network of each test's own.
+//! No false alerts: faults of the uplink, of DNS and of parents, in a network of each test's own.
 
 use crate::support::bot_api::Sent;
 use crate::support::lab::{Lab, TRIES};
@@ -6,7 +6,7 @@ use crate::support::listener::Listener;
 use crate::support::namespace::{Cut, Network, in_own_network};
 use std::time::{Duration, Instant};
 
-/// Looks at the line begin at least this far apart.
+/// Shortest time between two uplink probes.
 const SHARED: Duration = Duration::from_secs(5);
 
 fn two_elsewhere_one_here() -> Lab {
@@ -16,7 +16,7 @@ fn two_elsewhere_one_here() -> Lab {
         .site("printer", Network::lan(20))
 }
 
-/// `📡 I was offline 14:03–14:20 (17 min)`
+/// Waits for a notice like `📡 I was offline 14:03–14:20 (17 min)`.
 #[track_caller]
 fn wait_offline_message(lab: &Lab) -> Sent {
     let told = lab.wait_text("I was offline ");
@@ -33,7 +33,7 @@ fn wait_offline_message(lab: &Lab) -> Sent {
     told
 }
 
-/// The line goes, a site here dies, the line comes back, and a site elsewhere really dies.
+/// The uplink fails, a local site fails, the uplink comes back, and a site beyond it really fails.
 #[track_caller]
 fn a_cut_line_is_told_as_such(network: &Network, cut: Cut) {
     let lab = two_elsewhere_one_here();
@@ -73,7 +73,7 @@ fn a_line_without_a_route_is_not_the_sites_fault() {
 #[test]
 fn an_outage_goes_on_over_a_cut_and_its_end_is_told_after() {
     in_own_network(|network| {
-        // Only a site that was up makes the uplink be probed.
+        // Only a failure of a site that was up starts an uplink probe.
         let lab = two_elsewhere_one_here().site("news", Network::elsewhere(12));
         let running = lab.start();
         lab.fails("blog");
@@ -152,14 +152,14 @@ fn a_site_that_dies_while_the_line_is_up_is_told_after_a_look_at_the_line() {
     });
 }
 
-/// What was told without being asked: all but the answers to `/status`.
+/// Returns the unsolicited messages: all but the answers to `/status`.
 fn unasked(lab: &Lab) -> Vec<String> {
     let messages = lab.api.messages();
     let texts = messages.iter().map(|m| m.latest().to_owned());
     texts.filter(|text| !text.contains(" up")).collect()
 }
 
-/// As many looks as may have begun since, one of them at once.
+/// Returns the most probes that may have begun since, one of them at once.
 fn most_looks(since: Instant) -> u64 {
     since.elapsed().as_secs() / SHARED.as_secs() + 1
 }
@@ -172,18 +172,19 @@ fn twenty_sites_that_die_with_the_line_ask_it_together() {
             lab.site(&format!("s{n}"), Network::elsewhere(n))
         });
         let running = lab.start();
-        // Without a route no packet leaves for the sites; the target refuses, and that is counted.
+        // Without a route no packet leaves for the sites. The target refuses, which the kernel
+        // counts.
         network.cut(Cut::Unreachable);
         network.add(Network::uplink(1));
         lab.target.close();
         let (before, cut) = (Network::failed_connects(), Instant::now());
         lab.wait_states(|states| states.values().all(|s| s == "offline"));
         while cut.elapsed() < 3 * SHARED {
-            // What is counted is what happens in that time.
+            // The test counts the probes of this time.
             std::thread::sleep(Duration::from_millis(100));
         }
         let (asked, looks) = (Network::failed_connects() - before, most_looks(cut));
-        // The first look may have been before the target refused.
+        // The first probe may have come before the target refused.
         assert!((1..=looks).contains(&asked), "{asked} of at most {looks}");
         assert_eq!(lab.count("down"), 0);
         network.remove(Network::uplink(1));
@@ -215,7 +216,7 @@ fn without_uplink_the_line_is_never_asked_and_the_site_goes_down() {
     });
 }
 
-/// Both targets that are asked when the file names none.
+/// Listens on both default targets.
 fn default_targets() -> Listener {
     Listener::start_at([1, 1, 1, 1].into(), Some(443), |_, _| {})
 }
@@ -286,7 +287,7 @@ fn a_line_that_flickers_is_at_most_one_message_and_no_outage() {
                 } else {
                     network.mend();
                 }
-                // The flicker itself: what may go unseen cannot be waited for.
+                // The flicker itself: some of the cuts go unseen, so there is no event to wait for.
                 std::thread::sleep(Duration::from_secs(2));
             }
         }
@@ -326,7 +327,7 @@ fn what_lies_behind_a_dead_router_is_unreachable_and_silent() {
         lab.wait_checks(&["router"], 3);
         assert_eq!(lab.api.messages().len(), 1);
 
-        // Of those behind, `blog` is really dead.
+        // Of the sites behind the router, only `blog` is really down.
         for name in ["router", "shop", "till"] {
             lab.works(name);
         }

@@ -1,4 +1,5 @@
-//! Actions that run by themselves: whether what they ran for was so, and nothing of ours explained it.
+//! Actions that run automatically: the model checks that their cause was real, and that nothing on
+//! the agent's side explained it.
 
 use crate::dice::{Span, any_at};
 use crate::facts::{DOUBT, Facts};
@@ -13,27 +14,28 @@ use sitemon::monitor::persist::snapshot::Snapshot;
 use sitemon::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use std::time::Duration;
 
-/// For every site.
+/// The action for every site.
 const ALL: &str = "restart all";
-/// For our own connection.
+/// The action for the uplink.
 const MODEM: &str = "restart modem";
-/// For our own connection.
+/// How long the uplink must be down until the action for it runs, in ms.
 const AUTO: i64 = 3 * MINUTE;
-/// For those of one site, and for all: while that is waited for, more can come between.
+/// The same for one site and for all sites. The wait for all is long, so that other events come
+/// between.
 const AUTO_OF_SITE: i64 = MINUTE;
 const AUTO_OF_ALL: i64 = 20 * MINUTE;
 const LIMIT: Limit = Limit {
     runs: 2,
     within: Duration::from_secs(6 * 3600),
 };
-/// After a start nothing runs by itself for so long.
+/// Time after a start in which no action runs automatically, in ms.
 const QUIET: i64 = 2 * MINUTE;
-/// A look at the line is no older than this.
+/// Greatest age of an uplink probe that an action relies on, in ms.
 const LOOKED: i64 = MINUTE;
-/// When the first site is under maintenance, in minutes of the day: from three to six hours after the beginning.
+/// Maintenance window of the first site, in minutes of the day: three to six hours after the start.
 const MAINTAINED: (u16, u16) = (12 * 60, 15 * 60);
 
-/// A run of an action that began.
+/// A run of an action.
 #[derive(Clone, Debug)]
 pub struct ActionRun {
     pub at: i64,
@@ -42,12 +44,12 @@ pub struct ActionRun {
     pub incident: Option<u32>,
 }
 
-/// There are actions on every second day.
+/// Every second seed has actions.
 fn has_actions(plan: &Plan) -> bool {
     plan.seed.is_multiple_of(2)
 }
 
-/// The actions of the file: one for each of the first sites, one for all, one for our own connection.
+/// The configured actions: one for each of the first sites, one for all, one for the uplink.
 pub fn configured(plan: &Plan) -> Vec<Remediation> {
     let action = |name: &str, sites: Vec<String>, when, auto: i64| Remediation {
         name: name.to_owned(),
@@ -74,7 +76,7 @@ pub fn configured(plan: &Plan) -> Vec<Remediation> {
     all.filter(|_| has_actions(plan)).collect()
 }
 
-/// Puts a window of maintenance into a day whose clocks are right.
+/// Adds a maintenance window to a day whose clocks are right.
 pub fn maintain(plan: &mut Plan) {
     let wrong = !plan.jumps.is_empty() || plan.ends.iter().any(|e| e.unset.is_some());
     if has_actions(plan) && !wrong && plan.frozen.is_empty() {
@@ -85,7 +87,7 @@ pub fn maintain(plan: &mut Plan) {
     }
 }
 
-/// When the site is under maintenance.
+/// Returns when the site is under maintenance.
 pub fn maintained(site: &SitePlan) -> Option<Span> {
     // Local time is an hour ahead.
     let of_day = |minutes: u16| i64::from(minutes) * MINUTE - (WALL + 3600) % 86_400 * SECOND;
@@ -135,7 +137,7 @@ pub fn judge(facts: &Facts, verdict: &mut Judgement) {
     }
 }
 
-/// What forbade it.
+/// Returns the reason why this run was wrong, if there is one.
 fn for_site(facts: &Facts, run: &ActionRun, site: usize) -> Option<String> {
     let (plan, at) = (&facts.plan.sites[site], run.at);
     let name = plan.name();
@@ -193,11 +195,11 @@ fn for_modem(facts: &Facts, run: &ActionRun) -> Option<String> {
     let gone: i64 = within
         .map(|c| c.to.min(before.to) - c.from.max(before.from))
         .sum();
-    // A life before this one may have had it longer, and looks are ten seconds apart.
+    // An earlier life may have seen more of the cut, and probes are ten seconds apart.
     if gone < AUTO - 2 * MINUTE {
         return Some("and there was a line".to_owned());
     }
-    // Everything is muted, whatever the site.
+    // Only a mute of everything matters, since the uplink is no site.
     if facts.muted.iter().all(|spans| any_at(spans, run.at)) {
         return Some("and everything was muted".to_owned());
     }
@@ -216,7 +218,7 @@ fn too_often(facts: &Facts, run: &ActionRun) -> Option<String> {
     if run.incident.is_some() && earlier.clone().any(|r| r.incident == run.incident) {
         return Some("and did before because of that outage".to_owned());
     }
-    // What an earlier life did is dated by the wall clock.
+    // Runs of an earlier life are dated by the wall clock.
     let within = LIMIT.within.as_millis() as i64 - MINUTE;
     let lately = earlier.filter(|r| r.at > run.at - within).count();
     let most = LIMIT.runs as usize;

@@ -1,4 +1,5 @@
-//! Channels besides the chats: their server, and whether what it had was so, complete, and once.
+//! Channels besides the chats: their server, and the check that what it received was true,
+//! complete, and sent once.
 
 use crate::dice::{Span, any_at, any_in};
 use crate::facts::Facts;
@@ -16,15 +17,15 @@ use std::time::Duration;
 const ALL: &str = "all";
 const FALLBACK: &str = "fallback";
 const UNACKNOWLEDGED: &str = "unacknowledged";
-/// What is known of the times of others.
+/// Uncertainty of the times of others, in ms.
 const SLACK: i64 = 5 * SECOND;
-/// A backoff and what comes before an attempt.
+/// A backoff and the time before an attempt, in ms.
 const SOON: i64 = 2 * MINUTE;
 
 const DOWN: &str = " is down: ";
 const UP: &str = " is up again after ";
 
-/// The channels of the file.
+/// The configured channels.
 pub fn configured(plan: &Plan) -> Vec<Channel> {
     let Some(channels) = &plan.channels else {
         return Vec::new();
@@ -144,7 +145,7 @@ struct Heard<'a> {
 }
 
 impl<'a> Heard<'a> {
-    /// What arrived by a channel about an incident, and says this.
+    /// Returns the messages of a channel that arrived about an incident and contain `says`.
     fn arrived(
         &self,
         channel: &'static str,
@@ -158,7 +159,8 @@ impl<'a> Heard<'a> {
         })
     }
 
-    /// Alerts that were sent to chats, taken or not: what each says of which incident.
+    /// Returns the alerts that were sent to chats, accepted or not, each with what it says and its
+    /// incident.
     fn told(&self) -> Vec<(&'a Attempt, Said, u32)> {
         let alerts = self.facts.record.attempts.iter().filter(|a| a.alert);
         let lines = alerts.flat_map(|attempt| {
@@ -168,15 +170,15 @@ impl<'a> Heard<'a> {
         lines.collect()
     }
 
-    /// When the incident began at the earliest, by the words of this attempt: that may have waited for
-    /// Telegram.
+    /// Returns when the incident began at the earliest, by the text of this attempt, which may have
+    /// waited for Telegram.
     fn begun(&self, told: &Attempt, incident: u32) -> i64 {
         let mut lines = lines(&told.text).unwrap_or_default().into_iter();
         let line = lines.find(|line| line.incident == Some(incident));
         raised(self.facts, told.at, line.and_then(|line| line.ago)).from
     }
 
-    /// Too many waited, and became one.
+    /// Returns whether too many alerts waited and were merged into one.
     fn merged(&self) -> bool {
         let mut all = self.facts.record.by_channels.iter();
         all.any(|a| a.text.contains("older alert"))
@@ -210,14 +212,14 @@ impl<'a> Heard<'a> {
         }
     }
 
-    /// Who is told that a channel has it may rely on that.
+    /// Checks every "also sent by": the channel must have confirmed the alert before.
     fn also_is_so(&self, verdict: &mut Judgement) {
         for attempt in &self.facts.record.attempts {
             for line in attempt.text.lines() {
                 let Some((body, names)) = line.split_once(" · also sent by ") else {
                     continue;
                 };
-                // A notice may name an incident that it is not the alert of.
+                // A notice may name an incident without being its alert.
                 let Some(incident) = number(body).filter(|_| !body.starts_with("ℹ️ ")) else {
                     continue;
                 };
@@ -256,7 +258,7 @@ impl<'a> Heard<'a> {
         }
     }
 
-    /// Nothing goes by it while Telegram takes messages.
+    /// Checks that the fallback channel is silent while Telegram accepts messages.
     fn fallback_is_so(&self, verdict: &mut Judgement) {
         let record = self.facts.record;
         let mut taken: Vec<i64> = record.attempts.iter().filter_map(|a| a.confirmed).collect();
@@ -279,7 +281,8 @@ impl<'a> Heard<'a> {
 
     fn fallback_is_complete(&self, verdict: &mut Judgement) {
         let (plan, record) = (self.facts.plan, self.facts.record);
-        // What waits for a write may become one with others; a group that moves is an answer.
+        // An alert that waits for a write may be merged with others; a moved group counts as an
+        // answer.
         if plan.writes_cost() || plan.moved.is_some() || self.merged() {
             return;
         }
@@ -306,7 +309,7 @@ impl<'a> Heard<'a> {
         }
     }
 
-    /// What a user acknowledged in time goes by no channel for the rest.
+    /// Checks that the channel of unacknowledged incidents is silent once a user has acknowledged.
     fn acknowledged_is_silent(&self, verdict: &mut Judgement) {
         let (plan, record) = (self.facts.plan, self.facts.record);
         let told = self.told();
@@ -316,7 +319,7 @@ impl<'a> Heard<'a> {
             let Some(incident) = sent.incident.filter(|_| still) else {
                 continue;
             };
-            // The first attempt counts, and when it was due: it may have waited for its server.
+            // The first attempt counts, at its due time: later ones may have waited for the server.
             let mut all = record.by_channels.iter();
             let first = all.find(|a| a.channel == sent.channel && a.incident == Some(incident));
             let first = first.map_or(sent.at, |a| a.at);
@@ -330,7 +333,8 @@ impl<'a> Heard<'a> {
                 .iter()
                 .filter(|(_, said, number)| *number == incident && matches!(said, Said::Up(_)));
             let ended = ups.map(|(a, ..)| a.at).min().unwrap_or(i64::MAX);
-            // Nor one that was over then, though a power cut forgot that, and it went on.
+            // An /ack after the end doesn't count, even if a power cut lost that end and the
+            // incident went on.
             let ended = ended.min(self.forgotten_end(&sent.site, known));
             let acknowledged = record.fed.iter().any(|fed| {
                 let written = &plan.written[fed.which];
@@ -356,7 +360,8 @@ impl<'a> Heard<'a> {
         }
     }
 
-    /// When a check after `since` found the site up, and that was lost.
+    /// Returns when a check after `since` found the site up, if the outcome was lost. `i64::MAX`
+    /// otherwise.
     fn forgotten_end(&self, site: &str, since: i64) -> i64 {
         let lost = self.facts.index(site).and_then(|at| {
             let mut checks = self.facts.record.checks[at].iter();
@@ -371,13 +376,13 @@ impl<'a> Heard<'a> {
             if *said == Said::Down {
                 self.goes_on(attempt, *incident, verdict);
             }
-            // Its end goes where its beginning went.
+            // The end of an incident is sent to the channel that received its beginning.
             let ends = matches!(said, Said::Up(_));
             let mut begun = self.arrived(UNACKNOWLEDGED, *incident, " is still down, for ");
             let begun = begun.any(|a| a.confirmed.is_some_and(|at| at < attempt.at - SLACK));
             let late = attempt.at > plan.end - 5 * MINUTE;
             let ended = || self.arrived(UNACKNOWLEDGED, *incident, UP).next().is_some();
-            // It may be told once more as steady, or flapping.
+            // The end may be reported as "steady" or "flapping" instead.
             if ends && begun && !late && !self.merged() && !ended() {
                 let at = clock(attempt.at);
                 let text = format!("{at}: {UNACKNOWLEDGED} never had the end of #{incident}");
@@ -386,11 +391,11 @@ impl<'a> Heard<'a> {
         }
     }
 
-    /// An outage that was told goes on, and no user acknowledges it.
+    /// Checks an outage that was reported, goes on, and is not acknowledged.
     fn goes_on(&self, attempt: &Attempt, incident: u32, verdict: &mut Judgement) {
         let (plan, record) = (self.facts.plan, self.facts.record);
         if attempt.text.contains(" ago") {
-            // Told late: the outage that goes on now may be the next one.
+            // The alert was late: the outage that goes on now may be the next one.
             return;
         }
         let due = attempt.at + self.channels.unacknowledged + SOON;

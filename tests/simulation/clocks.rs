@@ -34,10 +34,11 @@ impl World<'_> {
         frozen.map_or(at, |f| f.span.to)
     }
 
-    /// The machine starts with a clock that must not be believed.
+    /// Starts the machine with a clock that must not be trusted.
     pub fn unset_clock(&mut self, unset: Unset) {
         self.clock_off = match unset.shows {
-            // Without a stamp of a clock that was right, nothing tells that it is behind.
+            // Without a stamp of a right clock on disk the agent can't detect that the clock is
+            // behind.
             Shows::Behind(days) if self.disk.as_ref().is_some_and(|i| i.dated) => -days * 86_400,
             Shows::Ahead(years) => years * 31_556_952,
             Shows::Epoch | Shows::Behind(_) => 100 - (WALL + self.now / 1000),
@@ -46,7 +47,7 @@ impl World<'_> {
         self.at(self.now + unset.lasts, Occurrence::SetClock);
     }
 
-    /// What the edge makes of the doubt of the core.
+    /// Records when the core doubts the clock, and lets the shell confirm it later.
     pub fn follow_doubt(&mut self) {
         let doubts = self.monitor.as_ref().is_some_and(Monitor::doubts_clock);
         let open = |s: &&mut Span| s.to == i64::MAX;

@@ -1,4 +1,4 @@
-//! Chance from a seed, and spans of time. All times of the simulation are milliseconds.
+//! Random numbers from a seed, and spans of time. All times of the simulation are in milliseconds.
 
 /// splitmix64 (Steele, Lea, Flood 2014).
 #[derive(Clone, Debug)]
@@ -17,12 +17,12 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// From `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, both included.
     pub fn between(&mut self, low: i64, high: i64) -> i64 {
         low + (self.next() % (high - low + 1).max(1) as u64) as i64
     }
 
-    /// Short ones are as likely as long ones: uniform in the logarithm.
+    /// Returns a number that is uniform in the logarithm: short times are as likely as long ones.
     pub fn scale(&mut self, low: i64, high: i64) -> i64 {
         let fraction = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
         let (low, high) = ((low as f64).ln(), (high as f64).ln());
@@ -38,7 +38,7 @@ impl Dice {
     }
 }
 
-/// From, up to and without.
+/// A half-open span of time: `to` isn't in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     pub from: i64,
@@ -75,7 +75,7 @@ pub fn any_in(spans: &[Span], span: Span) -> bool {
     spans.iter().any(|s| s.meets(span))
 }
 
-/// Sorted, and what touches within `gap` made one.
+/// Sorts the spans, and joins those that are at most `gap` apart.
 pub fn joined(mut spans: Vec<Span>, gap: i64) -> Vec<Span> {
     spans.sort_by_key(|s| s.from);
     let mut out: Vec<Span> = Vec::new();
@@ -88,7 +88,7 @@ pub fn joined(mut spans: Vec<Span>, gap: i64) -> Vec<Span> {
     out
 }
 
-/// What is left of `span` without `holes`.
+/// Returns the parts of `span` that are not in `holes`.
 pub fn without(span: Span, holes: Vec<Span>) -> Vec<Span> {
     let mut left = Vec::new();
     let mut from = span.from;

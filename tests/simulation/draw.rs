@@ -1,4 +1,4 @@
-//! Draws a day's plan: what there is to watch, and all that goes wrong.
+//! Draws the plan of a day: the sites, and all faults.
 
 use crate::actions;
 use crate::dice::{Dice, Span, joined};
@@ -7,7 +7,7 @@ use crate::plan::*;
 use std::time::Duration;
 
 const DAY: i64 = 24 * HOUR;
-/// The last of it is calm, so that everything can be told.
+/// Calm time at the end of the plan, so that everything can be reported.
 const TAIL: i64 = 2 * HOUR;
 const FAULTS: [Fault; 5] = [
     Fault::Refused,
@@ -17,7 +17,7 @@ const FAULTS: [Fault; 5] = [
     Fault::NoName,
 ];
 
-/// A day for a few sites with everything that may go wrong.
+/// Draws a day of a few sites with every kind of fault.
 pub fn day(seed: u64, features: Features) -> Plan {
     let dice = &mut Dice::new(seed);
     let calm_from = DAY - TAIL;
@@ -87,7 +87,7 @@ pub fn day(seed: u64, features: Features) -> Plan {
                 suspended: dice.chance(70),
             })
             .collect();
-        // A process that stands still for hours is a machine that does.
+        // A standstill of hours is a suspended machine.
         for f in &mut frozen {
             f.suspended |= f.span.len() > MINUTE;
         }
@@ -111,7 +111,7 @@ pub fn day(seed: u64, features: Features) -> Plan {
     telegram_out.extend(news_that_waits(dice, &mut sites, &ends));
     let reloads = reloads(dice, &mut sites, calm_from);
     let mut written = written(dice, &sites, &chats, calm_from);
-    // Somebody mutes everything before pulling the plug.
+    // A user may mute everything before the machine is unplugged.
     for end in &ends {
         if let When::At(at) = end.when
             && at > 10 * MINUTE
@@ -160,8 +160,8 @@ pub fn day(seed: u64, features: Features) -> Plan {
     plan
 }
 
-/// Many sites over many days with little going wrong: `outages` for each site, a cut and a Telegram
-/// outage a month.
+/// Draws many sites over many days with few faults: `outages` for each site, and an uplink cut and
+/// a Telegram outage per month.
 pub fn long(seed: u64, count: usize, days: i64, outages: i64) -> Plan {
     let dice = &mut Dice::new(seed);
     let end = days * DAY;
@@ -317,7 +317,7 @@ fn fault(dice: &mut Dice, named: bool) -> Fault {
     dice.pick(if named { &FAULTS } else { &FAULTS[..4] })
 }
 
-/// In order; what overlaps an earlier one goes on with it.
+/// Sorts the outages. One that overlaps an earlier one begins at the end of that.
 pub fn apart(mut drawn: Vec<Outage>) -> Vec<Outage> {
     drawn.sort_by_key(|o| o.span.from);
     let mut out: Vec<Outage> = Vec::new();
@@ -332,7 +332,7 @@ pub fn apart(mut drawn: Vec<Outage>) -> Vec<Outage> {
     out
 }
 
-/// Many die together.
+/// Lets many sites fail together.
 fn storm(dice: &mut Dice, sites: &mut [SitePlan], until: i64) {
     let from = dice.between(MINUTE, until - HOUR);
     let to = from + dice.scale(MINUTE, HOUR);
@@ -377,8 +377,8 @@ fn ends(dice: &mut Dice, features: Features, until: i64) -> Vec<End> {
         .collect()
 }
 
-/// Outages that are over when the agent ends, while Telegram is out until some time after the next
-/// start: their ends, or all of them, wait on the disk alone.
+/// Adds outages that are over when the agent ends, while Telegram is out until some time after the
+/// next start: the alerts of their ends, or of both, survive on disk only.
 fn news_that_waits(dice: &mut Dice, sites: &mut [SitePlan], ends: &[End]) -> Vec<Span> {
     let mut telegram_out = Vec::new();
     for end in ends {

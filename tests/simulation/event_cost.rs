@@ -1,4 +1,4 @@
-//! What an event costs the core, by the number of sites: one hour in which all are well but a few.
+//! The cost of an event in the core by the number of sites, in one hour with a few outages.
 
 use crate::plain_site::plain_site;
 use sitemon::monitor::outbox::message::Delivery;
@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 const CHAT: i64 = 7;
 const WALL: i64 = 1_800_000_000;
 const HOUR: i64 = 3_600_000;
-/// How long a check takes, in ms.
+/// Duration of a check in ms.
 const TOOK: i64 = 40;
 
-/// One https site in ten depends on another.
+/// An https site. One in ten depends on another.
 fn site(number: usize) -> Site {
     Site {
         remind: Some(Duration::from_secs(1800)),
@@ -31,7 +31,7 @@ fn site(number: usize) -> Site {
     }
 }
 
-/// One is down all the time but for the first five minutes; three others for two minutes in ten.
+/// One site is down from the sixth minute on; three others are down for two minutes in ten.
 fn outcome(name: &str, clock: i64) -> Outcome {
     let number: usize = name.trim_start_matches("site-").parse().expect("a number");
     let minute = clock / 60_000;
@@ -46,7 +46,7 @@ fn outcome(name: &str, clock: i64) -> Outcome {
     outcome
 }
 
-/// The world's answer to an action, and after how many ms it comes.
+/// Returns the world's answer to an action, and its delay in ms.
 fn answer(action: Action, clock: i64) -> Option<(i64, Event)> {
     let event = match action {
         Action::Check { site, .. } => {
@@ -82,7 +82,7 @@ fn answer(action: Action, clock: i64) -> Option<(i64, Event)> {
     Some((5, event))
 }
 
-/// Lives through the hour: events, the µs in the core for each, and the ms that a snapshot takes.
+/// Simulates the hour. Returns the number of events, µs in the core per event, and ms per snapshot.
 fn hour(sites: usize) -> (u32, f64, f64) {
     let now = |clock: i64| Now {
         uptime: Duration::from_millis(clock as u64),
@@ -128,7 +128,7 @@ fn hour(sites: usize) -> (u32, f64, f64) {
         assert_eq!(monitor.snapshot(now(clock)).sites.len(), sites);
         begun.elapsed()
     };
-    // Whatever else the machine does makes it longer.
+    // The shortest time is the one that other processes disturbed least.
     let snapshot = (0..9).map(|_| snapshot()).min().unwrap_or_default();
     (
         events,
@@ -137,8 +137,7 @@ fn hour(sites: usize) -> (u32, f64, f64) {
     )
 }
 
-/// Prints a table; what is checked is that twenty times as many sites do not cost each event ten times
-/// as much.
+/// Prints a table. With fifty times as many sites an event must cost less than ten times as much.
 #[test]
 #[ignore = "a measurement, of a build with optimisation"]
 fn event_cost() {

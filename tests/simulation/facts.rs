@@ -1,37 +1,37 @@
-//! What the model knows for certain of a run: when a site was watched and nothing stood between
-//! it and a chat, when it may have been taken to flap, when it was muted.
+//! What the model knows for certain of a run: when a site was watched and its alerts could reach a
+//! chat, when it may have been considered flapping, when it was muted.
 
 use crate::actions::maintained;
 use crate::dice::{Span, any_at, any_in, joined, without};
 use crate::plan::*;
 use crate::record::{CheckRun, ProbeRun, Record, Why};
 
-/// Time after which what was found is surely on disk.
+/// Time after which an outcome is surely on disk.
 const WRITTEN: i64 = 10 * SECOND;
-/// What is due and comes later than this shows that the process stood still.
+/// An event that is this late shows that the process stood still.
 const LATE: i64 = 2 * SECOND;
-/// What is on disk sooner after a check than a write takes was on its way before.
+/// Longest duration of a write. An outcome that is on disk sooner was in a write begun earlier.
 const LONGEST_WRITE: i64 = 2 * SECOND;
-/// A look at the line and the wait for it.
+/// Duration of an uplink probe, with the wait for it.
 pub const DOUBT: i64 = 25 * SECOND;
-/// The line is looked at every 10 s while it is down.
+/// Time until the return of the uplink is seen: it is probed every 10 s while it is down.
 const RETURN: i64 = 25 * SECOND;
 const STEADY: i64 = 16 * MINUTE;
 
 pub struct Facts<'a> {
     pub plan: &'a Plan,
     pub record: &'a Record,
-    /// By site: when it cannot be expected to be judged and told.
+    /// By site: when it can't be expected to be judged and reported.
     pub troubled: Vec<Vec<Span>>,
-    /// By site: when what it depends on may have been down, so that it was not judged.
+    /// By site: when its parent may have been down, so that it was not judged.
     pub shaded: Vec<Vec<Span>>,
-    /// By site: when what it depends on was surely down, and known to be.
+    /// By site: when its parent was certainly down, and known to be.
     pub behind: Vec<Vec<Span>>,
     /// By site: when its state may have changed.
     pub changes: Vec<Vec<i64>>,
-    /// By site: when it was muted beyond doubt.
+    /// By site: when it was certainly muted.
     pub muted: Vec<Vec<Span>>,
-    /// By site: when it may have been held to be flapping.
+    /// By site: when it may have been considered flapping.
     restless: Vec<Vec<Span>>,
 }
 
@@ -52,7 +52,7 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         let checks = &record.checks[site];
         let blamed = |c: &CheckRun| facts.is_undecidable(c);
         let mut changes = changes(&plan.sites[site], checks, blamed);
-        // What comes out from behind another and is down or slow itself becomes so only then.
+        // A site that is down or slow when its parent comes back changes its state only then.
         let hidden = facts.shaded[site].iter().filter_map(|shade| {
             let end = checks.partition_point(|c| c.to < shade.to);
             checks[..end]
@@ -84,19 +84,20 @@ impl Facts<'_> {
         self.plan.sites.iter().position(|s| s.name() == name)
     }
 
-    /// Within `span`, the times when all was well but the site.
+    /// Returns the parts of `span` in which nothing but the site could be at fault.
     pub fn calm(&self, site: usize, span: Span) -> Vec<Span> {
         let near = self.troubled[site].iter().filter(|t| t.meets(span));
         without(span, near.copied().collect())
     }
 
-    /// The clocks of this run cannot be trusted.
+    /// Returns whether the clocks of this run can't be trusted.
     pub fn clocks_wrong(&self) -> bool {
         !self.plan.jumps.is_empty() || self.plan.ends.iter().any(|e| e.unset.is_some())
     }
 
-    /// What made it fail (a cut, or no resolver) was over when somebody looked next, no look had shown
-    /// it, and one was taken when it was due: within seconds of the failure.
+    /// Returns whether the agent couldn't know that the failure was its own: its cause (a cut, or
+    /// no resolver) was over at the next probe, no earlier probe had seen it, and that probe was in
+    /// time, within seconds of the failure.
     pub fn is_undecidable(&self, check: &CheckRun) -> bool {
         let (trouble, names) = match check.why {
             Why::Line(cut) => (cut, false),
@@ -113,7 +114,8 @@ impl Facts<'_> {
             .take_while(|p| p.from < check.to + 7 * SECOND)
             .filter(|p| !names || p.names.is_some() || p.answered.is_none());
         let gone = |p: &ProbeRun| names && p.names == Some(false);
-        // That the line was cut says something of names only until it was seen to be well again.
+        // A cut seen by a probe explains a failed name only until a probe finds the uplink well
+        // again.
         let ended = self.record.probes.iter().take_while(|p| p.to <= check.from);
         let last = ended.last().map_or(i64::MIN, |p| p.to);
         let bad = |p: &ProbeRun| gone(p) || p.answered.is_none() && (!names || p.to >= last);
@@ -122,8 +124,8 @@ impl Facts<'_> {
         !seen && looks.any(|p| well(p).is_some_and(|at| at >= trouble.to) && !bad(p))
     }
 
-    /// The process stood still during the check, and could not know: the clocks went on, and no site's
-    /// turn came long enough before the end to be late.
+    /// Returns whether the process stood still during the check and couldn't detect it: the clocks
+    /// went on, and no check of a site was due long enough before the end to be late.
     fn unseen_standstill(&self, check: &CheckRun) -> bool {
         let due_in = |from: i64, to: i64| {
             let sites = self.plan.sites.iter().zip(&self.record.checks);
@@ -138,8 +140,8 @@ impl Facts<'_> {
         stood.all(|f| !f.suspended && !due_in(f.span.from, f.span.to - LATE))
     }
 
-    /// When something was, that was said at `at` to have been in `span`: what an earlier life
-    /// remembered is dated by the wall clock, and that may have been wrong.
+    /// Widens the span in which something happened, by a message sent at `at`: what an earlier life
+    /// remembered is dated by the wall clock, which may have been wrong.
     pub fn dated(&self, span: Span, at: i64) -> Span {
         let jumps: i64 = self
             .plan
@@ -155,9 +157,10 @@ impl Facts<'_> {
         span
     }
 
-    /// When an outage began that was said at `at` to have ended in `ended` after so long at most: the
-    /// time we slept, or knew our line to be down, is not in it. Nor are we off in it when the line
-    /// was down before.
+    /// Returns when an outage may have begun that, by a message sent at `at`, ended in `ended`
+    /// after `most` at the most. The length of an outage excludes the time for which the machine
+    /// was suspended or the uplink known to be down, and the time off if the uplink was down
+    /// before.
     pub fn begun(&self, site: usize, ended: Span, most: i64, at: i64) -> Span {
         let watched = &self.plan.sites[site];
         let reached = self.plan.uplink && (watched.named || !watched.lan);
@@ -174,7 +177,8 @@ impl Facts<'_> {
         }
     }
 
-    /// The cut, as it lasts for an agent that ends in it and finds at its next start that it is over.
+    /// Extends a cut for an agent that ends during it, and finds only at its next start that it is
+    /// over.
     fn with_off(&self, cut: Span) -> Span {
         let known = cut.wider(0, RETURN);
         let mut off = self.record.off().into_iter();
@@ -182,12 +186,13 @@ impl Facts<'_> {
         Span::new(cut.from, off.map_or(cut.to, |off| off.to.max(cut.to)))
     }
 
-    /// The power went before what this check found was surely on disk, or the end found a full one.
+    /// Returns whether the outcome of this check may be lost: power was cut before it was surely on
+    /// disk, or the agent ended with a full disk.
     pub fn forgotten(&self, site: usize, check: &CheckRun) -> bool {
         let kept = Span::new(check.to, check.to + WRITTEN);
         let full = |end: i64| any_at(&self.plan.disk_full, end);
-        // What a site that flaps does is not told, and so not worth a write of its own for an hour:
-        // it goes along with the next one, which a power cut may forestall.
+        // Changes of a flapping site are not reported, and so get no write of their own for an
+        // hour: they are written with the next other change, unless power is cut before.
         let untold = any_at(&self.restless[site], check.to);
         let hour = Span::new(check.to, check.to + HOUR + MINUTE);
         let hour = hour.wider(0, self.slept(hour));
@@ -203,16 +208,16 @@ impl Facts<'_> {
         lives.any(|l| lost(l.span.to, l.orderly))
     }
 
-    /// It was judged then beyond doubt: what it depends on was up, and so was our line, and not just
-    /// come back.
+    /// Returns whether the site was certainly judged then: its parent was up, and the uplink was
+    /// up for at least [`RETURN`].
     pub fn counted(&self, site: usize, at: i64) -> bool {
         let mut cuts = self.plan.cuts.iter().map(|c| c.wider(0, RETURN));
         let lan = self.plan.sites[site].lan || !self.plan.uplink;
         !any_at(&self.shaded[site], at) && (lan || !cuts.any(|c| c.has(at)))
     }
 
-    /// How long we knew at least that our line was down, of the cuts within `span`. When all that
-    /// lies beyond it is down already, it is not looked at so soon.
+    /// Returns for how long the uplink was known to be down, at the least, in the cuts within
+    /// `span`. When all sites beyond it are down already, it is probed later.
     pub fn known_cut(&self, span: Span) -> i64 {
         let cuts = self
             .plan
@@ -235,7 +240,7 @@ impl Facts<'_> {
         cuts.map(known).sum()
     }
 
-    /// Time in `span` that the monotonic clock did not see.
+    /// Returns the time in `span` for which the monotonic clock stood still.
     pub fn slept(&self, span: Span) -> i64 {
         let asleep = self
             .plan
@@ -256,7 +261,7 @@ impl Facts<'_> {
                 .iter()
                 .map(|f| f.span.wider(timeout, timeout + SECOND)),
         );
-        // A certificate is not judged without a clock, though a redirect led to it.
+        // A certificate is not judged without a trusted clock, even after a redirect.
         let tls = watched.outages.iter().filter(|o| o.fault == Fault::Tls);
         spans.extend(tls.flat_map(|o| {
             let unset = self.unset().into_iter().filter(|u| u.meets(o.span));
@@ -281,14 +286,14 @@ impl Facts<'_> {
         spans
     }
 
-    /// When the file was first read after `at`.
+    /// Returns when the configuration was first read after `at`.
     fn reread(&self, at: i64) -> Option<i64> {
         let reloads = self.record.reloads.iter();
         let reads = reloads.chain(self.record.lives.iter().map(|l| &l.span.from));
         reads.copied().filter(|read| *read >= at).min()
     }
 
-    /// When its checks say nothing of it: for want of a line, a resolver or a clock.
+    /// Returns when its checks don't count, for want of an uplink, a resolver or a clock.
     fn dark(&self, site: usize) -> Vec<Span> {
         let (plan, watched) = (self.plan, &self.plan.sites[site]);
         let lacks = plan.lacking.iter().chain(&plan.unaddressed);
@@ -305,15 +310,15 @@ impl Facts<'_> {
         spans
     }
 
-    /// When the clock was not believed.
+    /// Returns when the clock was not trusted.
     fn unset(&self) -> Vec<Span> {
         let lives = self.record.lives.iter();
         let begun = lives.map(|l| Span::new(l.span.from, l.unset_until.min(l.span.to)));
         begun.chain(self.record.doubted.iter().copied()).collect()
     }
 
-    /// What is known of a site that was down, and that cannot be seen now, is that it is down: while we
-    /// are off or stand still, too, and afterwards when that it was up was not on disk.
+    /// Returns when a parent is considered down. It stays down as long as it can't be checked, also
+    /// while the agent is off or stands still, and after a restart if its recovery was not on disk.
     fn shade(&self, site: usize) -> Vec<Span> {
         let mut spans = Vec::new();
         let mut parent = self.plan.sites[site]
@@ -344,7 +349,8 @@ impl Facts<'_> {
         joined(spans, 0)
     }
 
-    /// When its parent had been down for so long, and all could be seen, that it was judged down.
+    /// Returns when the parent had certainly been judged down: it was down for long enough, and
+    /// nothing kept its checks from counting.
     fn surely_behind(&self, site: usize) -> Vec<Span> {
         let after = self.plan.sites[site].site.after.as_deref();
         let Some(parent) = after.and_then(|p| self.index(p)) else {
@@ -360,7 +366,7 @@ impl Facts<'_> {
         known.collect()
     }
 
-    /// A full disk and then a power cut: what was found in between may be lost.
+    /// Returns when outcomes may be lost: a full disk, and then a power cut.
     fn forgettable(&self) -> Vec<Span> {
         let ends: Vec<i64> = self.record.lives.iter().map(|l| l.span.to).collect();
         let full = self
@@ -384,7 +390,7 @@ impl Facts<'_> {
         .collect()
     }
 
-    /// From a /pause to the first /resume that surely counted.
+    /// Returns the spans from a /pause to the first /resume that certainly counted.
     pub fn paused(&self, site: usize) -> Vec<Span> {
         let name = self.plan.sites[site].name();
         let mut spans = Vec::new();
@@ -401,7 +407,7 @@ impl Facts<'_> {
         spans
     }
 
-    /// The command was carried out then and was not forgotten.
+    /// Returns whether the command was certainly carried out and not lost.
     pub fn sure(&self, which: usize, at: i64) -> bool {
         let fed = self.record.fed.iter().filter(|f| f.which == which);
         let all: Vec<_> = fed.collect();
@@ -415,7 +421,7 @@ impl Facts<'_> {
             && self.plan.written[which].chat != STRANGER
     }
 
-    /// When it may have been muted, and when it surely was.
+    /// Returns when the site may have been muted, and when it certainly was.
     fn mutes(&self, site: usize) -> (Vec<Span>, Vec<Span>) {
         let name = self.plan.sites[site].name();
         let (mut maybe, mut surely) = (Vec::new(), Vec::new());
@@ -439,7 +445,7 @@ impl Facts<'_> {
                 to + slack
             };
             maybe.push(Span::new(fed.at, last));
-            // A chat mutes what it is told of, and nothing else.
+            // A chat mutes only the sites that are routed to it.
             let chat = self.plan.written[fed.which].chat;
             let chats = &self.plan.sites[site].site.chats;
             let gone = &self.plan.sites[site].gone;
@@ -460,9 +466,9 @@ impl Facts<'_> {
                     .fed
                     .iter()
                     .filter(|f| self.plan.written[f.which].text.starts_with("/unmute"));
-                // A later word about the same counts, though it be for a shorter time.
+                // A later /mute of the same replaces this one, even if it is for a shorter time.
                 let words = |text: &str| text.rsplit_once(' ').map(|(what, _)| what.to_owned());
-                // A chat that doesn't get all sites mutes those that it gets, each by itself.
+                // A chat that doesn't receive all sites mutes each of its sites separately.
                 let gets =
                     |chats: &Option<Vec<i64>>| chats.as_ref().is_none_or(|c| c.contains(&chat));
                 let all = self.plan.sites.iter().all(|site| gets(&site.site.chats));
@@ -473,10 +479,10 @@ impl Facts<'_> {
                     f.which > fed.which && same(words(&self.plan.written[f.which].text))
                 });
                 let ends = ends.chain(unmutes.chain(again).map(|f| f.at));
-                // A site that comes back into the file is another one.
+                // A site that returns to the file counts as a new one.
                 let ends = ends.chain(gone.iter().map(|g| g.from));
                 let ends = ends.filter(|e| *e >= fed.at);
-                // Its end is kept in whole seconds of the wall clock.
+                // The end of a mute is stored in whole seconds of the wall clock.
                 let to = to - SECOND;
                 surely.push(Span::new(fed.at + SECOND, ends.min().unwrap_or(to).min(to)));
             }
@@ -487,7 +493,8 @@ impl Facts<'_> {
         (maybe, surely)
     }
 
-    /// When it may have been held to be flapping: the fifth change within an hour begins it.
+    /// Returns when the site may have been considered flapping, from the fifth change within an
+    /// hour on.
     fn flapping(&self, site: usize, unwatched: &[Span]) -> Vec<Span> {
         let changes = &self.changes[site];
         let slack = 2 * MINUTE + self.plan.sites[site].interval();
@@ -498,7 +505,7 @@ impl Facts<'_> {
         let begun: Vec<Span> = spans
             .map(|w| Span::new(w[4] - slack, w[4] + STEADY + slack))
             .collect();
-        // Each further change prolongs it, and so does not being looked at.
+        // Each further change prolongs it, and so does a time without checks.
         let mut out = Vec::new();
         for mut span in begun {
             loop {
@@ -519,9 +526,9 @@ impl Facts<'_> {
     }
 }
 
-/// When the site's state may have changed, by what its checks found: as many of a kind in a row as
-/// the configuration asks for. What failed for reasons of our own is passed over. One that was out of
-/// the file meanwhile may be known as it was, or not.
+/// Returns when the site's state may have changed by its checks: after as many equal outcomes in a
+/// row as the configuration requires. Failures on the agent's side are skipped. A site that was out
+/// of the file meanwhile may or may not have kept its state.
 fn changes(plan: &SitePlan, checks: &[CheckRun], blamed: impl Fn(&CheckRun) -> bool) -> Vec<i64> {
     let mut out = changes_from(plan, checks, &blamed);
     for gone in &plan.gone {
@@ -547,7 +554,7 @@ fn changes_from(
     let mut out = Vec::new();
     let mut state = Kind::Fine;
     let (mut run, mut length) = (Kind::Fine, 0);
-    // What answers at all is up again; only then can it be slow.
+    // Any answer ends an outage first; only then can the site become slow.
     for check in checks {
         let kind = match check.why {
             Why::Fine => Kind::Fine,

@@ -1,18 +1,19 @@
-//! What befalls a day beside its sites: what this machine lacks, a name server that is half dead, a bot
-//! that is refused, a group that moves, routes to Telegram that are blocked. Each by dice of its own: the rest of a day is as without it.
+//! Faults of a day other than outages of sites: a machine that lacks resources, an unreliable name
+//! server, a refused bot, a group that moves, blocked routes to Telegram. Each kind has its own
+//! dice, so that it doesn't change the rest of a day.
 
 use crate::dice::{Dice, Span, joined};
 use crate::draw::apart;
 use crate::plan::*;
 
-/// All of them.
+/// Adds all of them.
 pub fn befall(plan: Plan) -> Plan {
     blocked(channels(group_moves(bot_refused(names_half_dead(
         parent_unseen(machine(plan)),
     )))))
 }
 
-/// What this machine lacks for a while.
+/// This machine lacks descriptors or an address for a while.
 fn machine(mut plan: Plan) -> Plan {
     let dice = &mut Dice::new(plan.seed ^ 0x006c_6163_6b73);
     let until = plan.calm_from;
@@ -37,7 +38,7 @@ fn machine(mut plan: Plan) -> Plan {
     no_address(plan, away)
 }
 
-/// A site hangs, and while it is about to be judged there is no looking at the one before it.
+/// A site hangs, and while it is about to be judged its parent can't be checked.
 fn parent_unseen(mut plan: Plan) -> Plan {
     let dice = &mut Dice::new(plan.seed ^ 0x7061_7265_6e74);
     let children = 0..plan.sites.len();
@@ -63,7 +64,7 @@ fn parent_unseen(mut plan: Plan) -> Plan {
     )
 }
 
-/// Our line is cut, and the local network too.
+/// Cuts the uplink and the local network.
 fn no_address(mut plan: Plan, mut away: Vec<Span>) -> Plan {
     away.extend(&plan.unaddressed);
     plan.unaddressed = joined(away, 2 * SECOND);
@@ -78,7 +79,7 @@ fn no_address(mut plan: Plan, mut away: Vec<Span>) -> Plan {
     plan
 }
 
-/// It answers for a few seconds, and then not, again and again.
+/// The name server answers for a few seconds, then not, again and again.
 fn names_half_dead(mut plan: Plan) -> Plan {
     let dice = &mut Dice::new(plan.seed ^ 0x6e61_6d65_7321);
     if plan.uplink && dice.chance(25) {
@@ -91,7 +92,7 @@ fn names_half_dead(mut plan: Plan) -> Plan {
     plan
 }
 
-/// Its token is revoked for a while, or another program asks for its updates.
+/// The bot's token is revoked for a while, or another program polls its updates.
 fn bot_refused(mut plan: Plan) -> Plan {
     let dice = &mut Dice::new(plan.seed ^ 0x0034_3031_3430_3900);
     if dice.chance(20) {
@@ -105,8 +106,7 @@ fn bot_refused(mut plan: Plan) -> Plan {
     plan
 }
 
-/// Telegram is blocked, but for other routes, which are blocked for a while, too; the straight one often
-/// to the end.
+/// Telegram is blocked on some routes, each for a while; the direct route often to the end.
 fn blocked(mut plan: Plan) -> Plan {
     let dice = &mut Dice::new(plan.seed ^ 0x726f_7574_6573);
     if !dice.chance(45) {
@@ -128,7 +128,8 @@ fn blocked(mut plan: Plan) -> Plan {
     plan
 }
 
-/// The group becomes a supergroup. Later the file may have the new id, instead of the old one or beside.
+/// The group becomes a supergroup. Later the file may name the new id, instead of the old one or
+/// beside it.
 fn group_moves(mut plan: Plan) -> Plan {
     let dice = &mut Dice::new(plan.seed ^ 0x6d6f_7665_6421);
     if !plan.chats.contains(&GROUP) || !dice.chance(40) {
@@ -139,7 +140,7 @@ fn group_moves(mut plan: Plan) -> Plan {
     plan.written.push(Written { at, chat, text });
     plan.written.sort_by_key(|w| w.at);
     let configured = match dice.between(0, 3) {
-        // A full disk may forget what the file has no more.
+        // After a full disk the agent may not remember an id that the file no longer names.
         0 => Some((at + dice.scale(SECOND, HOUR), !plan.disk_full.is_empty())),
         1 => Some((at + dice.scale(SECOND, HOUR), true)),
         2 => Some((at - dice.scale(SECOND, HOUR), true)),
@@ -151,7 +152,7 @@ fn group_moves(mut plan: Plan) -> Plan {
     plan
 }
 
-/// Alerts go by channels, too, whose server is not always well.
+/// Alerts are also sent by channels, whose server fails at times.
 fn channels(mut plan: Plan) -> Plan {
     let dice = &mut Dice::new(plan.seed ^ 0x6368_616e_6e65_6c73);
     if dice.chance(70) {

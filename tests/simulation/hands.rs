@@ -1,4 +1,4 @@
-//! What the process asks of the world: checks, looks at the line, messages, a disk.
+//! The process's requests to the world: checks, uplink probes, messages, writes to disk.
 
 use crate::dice::{Span, any_at, any_in};
 use crate::network;
@@ -16,14 +16,15 @@ use sitemon::monitor::site::secret_url::SecretUrl;
 use sitemon::monitor::uplink::route::Route;
 use std::time::Duration;
 
-/// A look at the line is shared by all who ask within this.
+/// An uplink probe is shared by all requests within this time, in ms.
 const LOOKS_APART: i64 = 5 * SECOND;
-/// Checks of one site in a minute: retries, looks out of turn and people come to far fewer.
+/// Limit of checks of one site in a minute. Retries, checks out of turn and users' checks need far
+/// fewer.
 const MOST_CHECKS: u32 = 60;
-/// Alerts waiting at most.
+/// Most alerts that may wait.
 const MAX_ALERTS: usize = 1000 + 3 * 201;
 
-/// The straight one, and proxies.
+/// The direct route, and proxies.
 pub fn routes(count: usize) -> Vec<Route> {
     let proxy = |number| {
         let url = format!("socks5h://198.51.100.{number}:1080");
@@ -69,13 +70,14 @@ impl World<'_> {
             .find(|f| f.span.meets(span))
             .copied();
         if let Some(frozen) = frozen {
-            // A few seconds are slept through; else the timer is over first, or the connection broken.
+            // A check survives a standstill of a few seconds; after a longer one its timer is over,
+            // or the connection is broken.
             let late =
                 frozen.span.to > from + millis(site.timeout) || frozen.span.len() > 5 * SECOND;
             to = to.max(frozen.span.to);
             if late && self.dice.chance(70) {
                 to = frozen.span.to + self.dice.between(1, 100);
-                // One that no resolver answers fails by that, however late its timer is.
+                // A check of an unresolved name fails with a DNS error, however late its timer is.
                 if outcome.failure_kind() != Some(FailureKind::Dns) {
                     let text = "no answer in time";
                     outcome.verdict = Err(Failure::new(FailureKind::Timeout, text));
@@ -128,7 +130,7 @@ impl World<'_> {
         }
     }
 
-    /// Telegram is asked by another route from now on, and at once.
+    /// Uses another route to Telegram from now on, and polls at once.
     pub fn use_route(&mut self, route: &Route) {
         let routes = routes(self.plan.routes);
         let Some(number) = routes.iter().position(|other| other == route) else {
@@ -137,16 +139,16 @@ impl World<'_> {
         if number == self.route {
             return;
         }
-        // A restart forgets what was tried.
+        // A restart forgets which routes were tried.
         let birth = self.record.lives.last().map_or(self.now, |l| l.span.from);
         if birth == self.now {
-            // The life before used it.
+            // The route of the life before.
             self.route = number;
             return self.poll_at(self.now + SECOND);
         }
         let minute = Span::new(birth.max(self.now - MINUTE), self.now + 1);
         let lately = self.record.routes.iter().filter(|(at, _)| minute.has(*at));
-        // One more: an earlier one was tried.
+        // One more is allowed, since a route may have been tried before.
         if lately.count() > routes.len() + 1 && self.plan.frozen.is_empty() {
             self.record
                 .wrong(self.now, "the routes are gone through again and again");
@@ -174,7 +176,7 @@ impl World<'_> {
         );
     }
 
-    /// Why a request by this route fails, and after how long.
+    /// Returns the error of a request by this route and the time it takes, if it fails.
     fn fails_by(&self, route: usize, at: i64) -> Option<(i64, String)> {
         let by_line = || (!self.reachable(at)).then(|| (3 * SECOND, "no connection".to_owned()));
         let blocked = self.plan.blocked_at(route, at).map(|block| match block {
@@ -185,7 +187,7 @@ impl World<'_> {
         by_line().or(blocked)
     }
 
-    /// A request by `route` has ended at `at`.
+    /// Reports that a request by `route` has ended at `at`.
     fn route_used(&mut self, at: i64, route: usize, failure: Option<String>) {
         let routes = routes(self.plan.routes);
         if routes.len() > 1 {
@@ -199,7 +201,7 @@ impl World<'_> {
         self.mine(at, Occurrence::Poll(self.polls));
     }
 
-    /// The line to Telegram, whatever the route.
+    /// Returns whether Telegram can be reached by a route that isn't blocked.
     pub fn reachable(&self, at: i64) -> bool {
         let plan = self.plan;
         let doubted = self.monitor.as_ref().is_some_and(|m| m.doubts_clock());
@@ -215,7 +217,7 @@ impl World<'_> {
             id, message, alert, ..
         } = outgoing;
         let (addressed, edit) = (message.chat, message.edit);
-        // Of one chat, whatever its id.
+        // The same chat, under its old or new id.
         let chat = match addressed {
             SUPERGROUP if self.plan.moved_by(self.now) => GROUP,
             other => other,
@@ -327,7 +329,7 @@ impl World<'_> {
             }
         };
         let doubted = self.monitor.as_ref().is_some_and(|m| m.doubts_clock());
-        // Before the clock is set nothing is sent.
+        // Nothing is sent before the clock is set.
         if !doubted && !self.clock_unset {
             let reason = match &delivery {
                 Delivery::Later { reason, after, .. } if after.is_none() => Some(reason.clone()),
@@ -360,7 +362,7 @@ impl World<'_> {
         });
     }
 
-    /// What would be written now.
+    /// Returns the image that would be written now.
     pub fn image(&mut self, snapshot: &Snapshot) -> Image {
         if snapshot.alerts.len() > MAX_ALERTS || snapshot.incidents.len() > 1000 {
             self.record.wrong(self.now, "the queues have no bounds");
@@ -408,7 +410,7 @@ impl World<'_> {
         }
     }
 
-    /// It is on disk. What reaches the flash is counted here.
+    /// Stores the image on disk, and records the write.
     pub fn keep(&mut self, image: Image) {
         self.record.writes.push((self.now, image.json.len()));
         if self.plan.keeps_images {
@@ -422,7 +424,8 @@ impl World<'_> {
         self.disk = Some(image);
     }
 
-    /// A `getUpdates`: its offset confirms what was handled, and brings what came since.
+    /// Serves a `getUpdates`: its offset confirms the updates handled so far, and it returns the
+    /// new ones.
     pub fn poll(&mut self) {
         let Some(last) = self.monitor.as_ref().map(|m| m.last_update()) else {
             return;
@@ -435,7 +438,7 @@ impl World<'_> {
         let failure = self.fails_by(self.route, self.now);
         let wait = if let Some((takes, reason)) = failure.clone() {
             let takes = match self.plan.blocked_at(self.route, self.now) {
-                // It waits for its own time, too.
+                // Such a poll lasts for its own timeout, too.
                 Some(Block::Hangs) => 60 * SECOND,
                 _ => takes,
             };
@@ -489,8 +492,8 @@ impl World<'_> {
         }
     }
 
-    /// How long an update may have waited, in ms: nothing was left at `polled`. One poll after another
-    /// is parked from then on, unless something kept them from it.
+    /// Returns the longest time in ms for which an update may have waited, if none was left at
+    /// `polled`. From then on a poll is always parked, unless a fault prevents it.
     fn unpolled(&self, polled: i64) -> i64 {
         let since = Span::new(polled, self.now);
         let plan = self.plan;

@@ -1,8 +1,9 @@
-//! Jobs that report by themselves, on days of their own: the agent is off over due times, its clock is not set or
-//! jumps, power goes at any moment. The model knows when the agent ran with a clock that stood; it says that no job
-//! was late for our own absence, that no missing or bad report went unnoticed, and that none was lost.
+//! Jobs that report by themselves, on days of their own: the agent is off over due times, its clock
+//! is not set or jumps, power is cut at any moment. The model knows when the agent ran with a
+//! steady clock; it checks that no job was called late because of the agent's own absence, that no
+//! missing or bad report went unnoticed, and that no report was lost.
 //!
-//! The job runs by the clock of its machine, as cron does, and by its fate.
+//! The job runs by the clock of its machine, as cron does, and succeeds or fails at random.
 
 use crate::dice::Dice;
 use crate::plain_site::plain_site;
@@ -21,11 +22,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 const DAYS: i64 = 4;
-/// All times here are in seconds since the beginning.
+/// All times here are in seconds since the start of the simulation.
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
 const DAY: i64 = 86_400;
-/// What is found is told within this.
+/// Time within which a change of state must be seen, in seconds.
 const SOON: i64 = 2 * MINUTE;
 
 struct World {
@@ -34,21 +35,21 @@ struct World {
     site: Site,
     every: Option<i64>,
     grace: i64,
-    /// Minute of the day at which cron starts it.
+    /// Minute of the day at which cron starts the job.
     at: i64,
     monitor: Option<Monitor>,
     began: i64,
-    /// The clock shows so much more, and whether it is one that must be believed.
+    /// Seconds by which the wall clock is ahead, and whether it is set.
     offset: i64,
     set: bool,
     disk: Option<String>,
-    /// Reports that no agent has taken, and one that waits for its answer.
+    /// Reports in the spool, and reports that wait for the agent's answer.
     spool: VecDeque<Report>,
     asked: Vec<(u64, Report)>,
     next: u64,
-    /// What the model knows.
+    /// State of the model: since when the agent has run with a steady clock.
     calm_since: i64,
-    /// Ends that were reported: when, by the clock then, and whether it was a good one.
+    /// Reported ends: the true time, the wall clock's time, and whether the run succeeded.
     ends: Vec<(i64, i64, bool)>,
     first: i64,
     was_down: bool,
@@ -87,7 +88,7 @@ impl World {
     fn boot(&mut self) {
         (self.began, self.calm_since) = (self.now, self.now);
         if self.disk.is_none() {
-            // A cut within the first hour, in which nothing had to be written.
+            // The cut came within the first hour, in which nothing had to be written.
             self.first = self.now;
         }
         let now = self.clocks();
@@ -95,7 +96,7 @@ impl World {
         if let Some(json) = &self.disk {
             let snapshot = Snapshot::deserialize_json(json).expect("own JSON");
             monitor.restore(&snapshot, now);
-            // It may have gone down in the minute of the cut.
+            // The site may have gone down in the minute of the cut.
             self.was_down |= snapshot.sites[0].state == "down";
         }
         self.monitor = Some(monitor);
@@ -108,7 +109,7 @@ impl World {
         }
     }
 
-    /// Power is cut. What was not answered is kept by who waits for the answer.
+    /// Cuts the power. The reporting programs spool the reports that were not answered.
     fn cut(&mut self) {
         self.monitor = None;
         let unanswered = std::mem::take(&mut self.asked);
@@ -128,7 +129,7 @@ impl World {
                     Action::Save => {
                         let snapshot = self.monitor.as_ref().map(|m| m.snapshot(now));
                         if self.dice.chance(1) {
-                            // Before it is written, or before that is known.
+                            // The cut comes before the write, or before the agent knows of it.
                             if self.dice.chance(50) {
                                 self.disk = snapshot.map(|s| s.serialize_json());
                             }
@@ -163,7 +164,7 @@ impl World {
     }
 
     fn report(&mut self, kind: ReportKind) {
-        // An end is later than its start.
+        // The end of a run is dated later than its start.
         let at = self.wall() * 1000 + i64::from(kind != ReportKind::Start);
         if kind != ReportKind::Start {
             let good = kind == ReportKind::Good;
@@ -180,7 +181,7 @@ impl World {
         });
     }
 
-    /// To the next minute, with all that comes between.
+    /// Advances to the next minute, with every wake-up of the agent before it.
     fn pass_a_minute(&mut self) {
         let until = self.now + MINUTE;
         while self.monitor.is_some() {
@@ -208,7 +209,7 @@ impl World {
         self.monitor.is_some() && self.set && self.now - self.calm_since >= time
     }
 
-    /// Compares what the site is with what was.
+    /// Compares the state of the site with the true one.
     fn compare(&mut self) {
         let now = self.clocks();
         let Some(monitor) = &self.monitor else { return };
@@ -225,14 +226,15 @@ impl World {
             if !self.is_calm_for(self.grace - SOON) && !before {
                 self.fault(&format!("late for our own absence: {cause}"));
             }
-            // Across a restart nothing but the wall clock tells how long it was, and that may have jumped.
+            // Across a restart only the wall clock shows the time that has passed, and it may have
+            // jumped.
             let shown = self.wall() - last.map_or(WALL, |(_, wall, _)| wall);
             let waited = match self.began > since {
                 true => waited.max(shown),
                 false => waited,
             };
             let early = |every| waited < every + self.grace - SOON;
-            // What it was before a cut, it is after.
+            // The state from before a cut is restored.
             if !before && self.every.is_some_and(early) {
                 let (began, wall) = (self.began, self.wall());
                 self.fault(&format!("late too early: {cause}; since {since}, {shown} s by the clock, which shows {wall}, began {began}, last {last:?} now {} every {:?} grace {}", self.now, self.every, self.grace));
@@ -247,7 +249,7 @@ impl World {
             Some(every) => {
                 waited > every + self.grace + SOON && self.is_calm_for(self.grace + SOON)
             }
-            // A time of the day that came and was waited for by a clock that stood.
+            // A time of the day that passed while the agent ran with a steady clock.
             None => {
                 let wall = self.wall() - self.grace - SOON;
                 let due = (wall - self.at * MINUTE).div_euclid(DAY) * DAY + self.at * MINUTE;
@@ -320,7 +322,7 @@ fn live(seed: u64) -> Vec<String> {
         dice,
     };
     world.boot();
-    // When the agent comes back, the clock is set, and a run that has begun ends.
+    // Minutes at which the agent comes back, the clock is set, and the present run ends.
     let (mut back, mut clock, mut ending) = (None, None, None::<(i64, ReportKind)>);
     while world.now < DAYS * DAY {
         world.pass_a_minute();
@@ -347,12 +349,12 @@ fn live(seed: u64) -> Vec<String> {
         }
         if world.set && world.dice.between(0, 1500) == 0 {
             let jump = world.dice.between(1, 300) * MINUTE;
-            // Never behind the state, which would be doubted.
+            // Never behind the stored state: the agent would doubt such a clock.
             world.offset += jump;
             world.calm_since = world.now;
             world.feed(Event::Due);
         }
-        // The machine runs on while the agent does not, and its clock with it.
+        // The machine, its clock and its jobs go on while the agent is off.
         let shown = world.wall().div_euclid(MINUTE);
         let starts = match world.every {
             Some(every) => minute.rem_euclid(every / MINUTE) == 0,
@@ -369,7 +371,7 @@ fn live(seed: u64) -> Vec<String> {
                 world.report(ReportKind::Start);
             }
         }
-        // A clock that is not set dates nothing.
+        // Reports wait for a clock that is set, since they are dated by it.
         if let Some((_, kind)) = ending.take_if(|(at, _)| minute >= *at && world.set) {
             world.report(kind);
         }

@@ -1,6 +1,6 @@
-//! Says after a run whether the two promises were kept: every real outage told, exactly once, and
-//! nothing told that was not so. Written from the specification; it knows the plan and the record
-//! of what happened, and nothing of the code under test.
+//! Judges after a run whether the two promises were kept: every real outage was reported exactly
+//! once, and nothing was reported that wasn't true. Written from the specification; it knows the
+//! plan and the record of what happened, and nothing of the code under test.
 
 use crate::actions;
 use crate::channels;
@@ -11,19 +11,19 @@ use crate::read::{Lasting, Line, Said, lines};
 use crate::record::{Attempt, Record, Why, clock};
 use crate::truth;
 
-/// An alert of a site that has many waits for a write at most for so long, and then for Telegram.
+/// Longest wait of an alert of a site with many alerts for a write, and then for Telegram, in ms.
 const WAITS: i64 = 7 * HOUR;
 
-/// A line in a chat.
+/// A line that a chat received.
 #[derive(Clone, Debug)]
 pub struct Heard {
     pub at: i64,
     pub chat: i64,
     pub line: Line,
-    /// The attempt that brought it.
+    /// Index of the attempt that delivered it.
     pub attempt: usize,
     pub edited: bool,
-    /// When it must have happened, by its own words.
+    /// When the reported change happened, by the text of the line.
     pub raised: Span,
 }
 
@@ -36,9 +36,9 @@ impl Heard {
 #[derive(Debug, Default)]
 pub struct Judgement {
     pub faults: Vec<String>,
-    /// Real outages that had to be told, and were.
+    /// Real outages that had to be reported, and were.
     pub told: usize,
-    /// Alerts about a cut that was over before anybody could look.
+    /// Alerts about a cut that was over before any probe could see it.
     pub undecidable: usize,
 }
 
@@ -99,7 +99,7 @@ fn hear(facts: &Facts, verdict: &mut Judgement) -> Vec<Heard> {
     heard
 }
 
-/// What a chat would not take, as if it had been heard.
+/// Returns the lines that a chat refused, as if it had received them.
 fn refusals(facts: &Facts) -> Vec<Heard> {
     let refused = facts
         .record
@@ -124,7 +124,8 @@ fn refusals(facts: &Facts) -> Vec<Heard> {
     parsed.collect()
 }
 
-/// A message sent at `at` about something that was `ago`: without a word, at most 90 s.
+/// Returns when the event of a message sent at `at` happened, `ago` before. Without `ago` it is at
+/// most 90 s old.
 pub fn raised(facts: &Facts, at: i64, ago: Option<Lasting>) -> Span {
     let ago = ago.unwrap_or(Lasting {
         least: 0,
@@ -136,7 +137,7 @@ pub fn raised(facts: &Facts, at: i64, ago: Option<Lasting>) -> Span {
         .wider(facts.slept(Span::new(span.from, at)), 0)
 }
 
-/// One outage to an observer: real ones that no good check told apart.
+/// Real outages that are one to an observer, since no good check separated them.
 pub struct Cluster {
     pub span: Span,
     pub parts: Vec<Span>,
@@ -160,7 +161,7 @@ fn clusters(facts: &Facts, site: usize) -> Vec<Cluster> {
     out
 }
 
-/// The site was certainly seen to be up in `gap`, and that was not forgotten.
+/// Returns whether the site was certainly seen up in `gap`, and the outcome was not lost.
 fn seen_up(facts: &Facts, site: usize, gap: Span) -> bool {
     let checks = &facts.record.checks[site];
     let begin = checks.partition_point(|c| c.to < gap.from);
@@ -199,7 +200,8 @@ fn must_be_told(
         return;
     };
     let mut when = cluster.span.wider(0, DOUBT);
-    // It goes on with what was told of a cut that no probe could see: too few answers came between.
+    // The outage may continue one that was reported for a cut that no probe could see, if too few
+    // good checks came between.
     let checks = &facts.record.checks[site];
     let before = checks.partition_point(|c| c.to < cluster.span.from);
     let mut good = 0;
@@ -234,7 +236,7 @@ fn must_be_told(
         return;
     }
     verdict.told += 1;
-    // What was told to be down must be told to be up.
+    // A reported outage needs a reported recovery.
     let numbers: Vec<u32> = told.iter().filter_map(|h| h.line.incident).collect();
     let Some(number) = numbers.first() else {
         return;
@@ -270,9 +272,9 @@ fn must_be_told(
     let flapped = facts.changes[site]
         .windows(5)
         .any(|w| w[4] - w[0] < 2 * HOUR && Span::new(w[0], w[4]).wider(0, HOUR).meets(whole));
-    // Who pauses it ends the incident, and knows.
+    // /pause ends the incident without an alert.
     let paused = facts.paused(site).iter().any(|p| p.meets(whole));
-    // One that is out of the file for a while is another site afterwards: it was not down before.
+    // A site that returns to the file counts as a new one, which was not down before.
     let another = |gone: &Span| gone.meets(whole) && told.iter().all(|h| h.at < gone.to);
     let another = plan.gone.iter().any(another);
     let waits = may_wait(facts, Span::new(cluster.span.to, cluster.span.to));
@@ -285,7 +287,8 @@ fn must_be_told(
     }
 }
 
-/// It is one of several changes that had to wait for a write, and are told in one.
+/// Returns whether the line sums up several changes that waited for a write, this outage among
+/// them.
 fn counted_in(facts: &Facts, h: &Heard, site: usize, chat: i64, cluster: &Cluster) -> bool {
     let counts = matches!(
         h.line.said,
@@ -298,9 +301,9 @@ fn counted_in(facts: &Facts, h: &Heard, site: usize, chat: i64, cluster: &Cluste
         && h.raised.meets(since)
 }
 
-/// An alert of `then` may wait for a write until the plan ends, or until a power cut (or an end on a
-/// full disk): what no chat was
-/// told of is lost by that, and what was before it goes on.
+/// Returns whether an alert of `then` may wait for a write until the plan ends, or until a power
+/// cut (or an end on a full disk). That cut loses what no chat was sent, and the state before it
+/// goes on.
 pub fn may_wait(facts: &Facts, then: Span) -> bool {
     let waits = then.wider(0, WAITS);
     let waits = waits.wider(0, facts.slept(waits));
@@ -310,7 +313,7 @@ pub fn may_wait(facts: &Facts, then: Span) -> bool {
     facts.plan.writes_cost() && (cut || waits.has(facts.plan.end))
 }
 
-/// What it depends on is looked at first.
+/// Returns the time that checks of its parents may take before the site is judged, in ms.
 fn above(facts: &Facts, site: usize) -> i64 {
     let mut wait = 0;
     let mut parent = facts.plan.sites[site]
@@ -326,7 +329,7 @@ fn above(facts: &Facts, site: usize) -> i64 {
     wait
 }
 
-/// Nothing was told twice without a reason, and no outage as two.
+/// Checks that nothing was reported twice without a reason, and no outage as two.
 fn told_once(facts: &Facts, site: usize, chat: i64, heard: &[Heard], verdict: &mut Judgement) {
     let plan = &facts.plan.sites[site];
     let about: Vec<&Heard> = heard
@@ -408,7 +411,7 @@ fn told_once(facts: &Facts, site: usize, chat: i64, heard: &[Heard], verdict: &m
     }
 }
 
-/// There was a reason to hold that one outage ended and another began.
+/// Returns whether there was a reason to end one incident and begin another.
 fn told_apart(facts: &Facts, site: usize, between: Span) -> bool {
     let name = facts.plan.sites[site].name();
     let checks = &facts.record.checks[site];
@@ -423,13 +426,14 @@ fn told_apart(facts: &Facts, site: usize, between: Span) -> bool {
         || facts.plan.disk_full.iter().any(|s| s.meets(between))
 }
 
-/// It arrived, but the agent could not know, or was cut off before that was on disk. That good news
-/// arrived is written with the next thing that must be.
+/// Returns whether an attempt may be repeated: it arrived, but the agent couldn't know, or was cut
+/// off before the confirmation was on disk. The confirmation of good news is written with the next
+/// change that must be.
 pub fn may_repeat(facts: &Facts, attempt: usize, good: bool) -> bool {
     may_repeat_after(facts, facts.record.attempts[attempt].confirmed, good)
 }
 
-/// The same of what the agent knew at some time to have arrived.
+/// The same for a message whose arrival the agent knew at `confirmed`.
 pub fn may_repeat_after(facts: &Facts, confirmed: Option<i64>, good: bool) -> bool {
     let Some(confirmed) = confirmed else {
         return true;

@@ -1,9 +1,10 @@
-//! What a check and a look at the line find, by what is true while they last.
+//! The results of checks and uplink probes, from the faults in the plan while they last.
 //!
-//! A connection is tried at once and again after 1, 3 and 7 seconds, as SYNs and DNS questions
-//! are. The first try that meets a working line (and resolver, for a name, and a site that answers
-//! at all) decides. An exchange that a cut interrupts goes on a second after the cut; if that is
-//! over its timeout, the check fails for the line. So a short cut inside a check does no harm.
+//! A connection is tried at once and again after 1, 3 and 7 seconds, as SYNs and DNS queries are.
+//! The first try that meets a working uplink (and resolver, for a name, and a site that answers at
+//! all) decides. An exchange that a cut interrupts continues a second after the cut; if that is
+//! after its timeout, the check fails because of the uplink. So a short cut during a check does no
+//! harm.
 
 use crate::dice::{Dice, Span};
 use crate::plan::{Fault, Plan, SECOND, SitePlan, millis};
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 const TRIES: [i64; 4] = [0, SECOND, 3 * SECOND, 7 * SECOND];
 
-/// How a check that starts at `from` ends: when, with what, and why.
+/// Returns when and how a check that starts at `from` ends, and why.
 pub fn check(plan: &Plan, site: &SitePlan, from: i64, dice: &mut Dice) -> (i64, Outcome, Why) {
     let lack = match (
         holding(&plan.unaddressed, from),
@@ -78,7 +79,7 @@ pub fn check(plan: &Plan, site: &SitePlan, from: i64, dice: &mut Dice) -> (i64, 
     } else {
         deadline.min(from + 5 * SECOND)
     };
-    // What stood in the way of the last question that was asked.
+    // The fault at the time of the last query is the cause.
     let last = TRIES
         .map(|after| from + after)
         .into_iter()
@@ -97,7 +98,7 @@ pub fn check(plan: &Plan, site: &SitePlan, from: i64, dice: &mut Dice) -> (i64, 
     )
 }
 
-/// The other side was reached at `at`.
+/// Continues a check that reached the site at `at`.
 fn answered(
     plan: &Plan,
     site: &SitePlan,
@@ -163,8 +164,8 @@ fn failed(site: &SitePlan, kind: FailureKind, text: &str, resolved: bool) -> Out
     }
 }
 
-/// A look at the line: SYNs now, after 1 s and after 3 s; given up after 5 s. A deep one asks for a
-/// name just so, as soon as it has a line.
+/// Returns the result of an uplink probe: SYNs now, after 1 s and after 3 s; timeout after 5 s. A
+/// deep probe sends DNS queries at the same times.
 pub fn probe(plan: &Plan, from: i64, deep: bool, dice: &mut Dice) -> (ProbeRun, ProbeResult) {
     let tries = TRIES[..3].iter().map(|after| from + after);
     let answered = tries.clone().find(|at| holding(&plan.cuts, *at).is_none());
@@ -176,10 +177,10 @@ pub fn probe(plan: &Plan, from: i64, deep: bool, dice: &mut Dice) -> (ProbeRun, 
         200
     };
     let to = match answered {
-        // Without a resolver, or with one that is silent.
+        // The resolver is missing, or silent.
         Some(at) if deep && resolved.is_none() => dice.pick(&[at + 20, from + 5 * SECOND]),
         Some(at) => resolved.unwrap_or(at) + dice.scale(20, most),
-        // Without a route it fails at once.
+        // The other case of a cut: without a route the last try fails at once.
         None if dice.chance(30) => from + 3020,
         None => from + 5 * SECOND,
     };

@@ -1,4 +1,4 @@
-//! Everything that will befall the agent, drawn from a seed before it starts.
+//! Everything that happens to the agent, drawn from a seed before it starts.
 
 use crate::dice::{Dice, Span, joined};
 use crate::plain_site::plain_site;
@@ -9,21 +9,21 @@ use std::time::Duration;
 pub const SECOND: i64 = 1000;
 pub const MINUTE: i64 = 60 * SECOND;
 pub const HOUR: i64 = 60 * MINUTE;
-/// What the wall clock shows at the start when it is right: 2027-01-15.
+/// Right time at the start, in Unix seconds: 2027-01-15.
 pub const WALL: i64 = 1_800_000_000;
-/// When the program was built.
+/// When the program was built, in Unix seconds.
 pub const BUILT: i64 = 1_790_000_000;
 pub const PRIVATE: i64 = 7;
 pub const GROUP: i64 = -100;
-/// What the group becomes.
+/// The new id of the group.
 pub const SUPERGROUP: i64 = -1_001_000_000_100;
 pub const STRANGER: i64 = 666;
-/// In the place of a text: the service message of that.
+/// Stands in the place of a text for the service message of the move.
 pub const MOVES: &str = "became a supergroup";
-/// While the token is refused it is tried again after so long.
+/// Time between two tries while the token is refused, in ms.
 pub const REVOKED_WAIT: i64 = 5 * MINUTE;
 
-/// How a site is out.
+/// The way in which a site fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     Refused,
@@ -44,17 +44,17 @@ pub struct SitePlan {
     pub site: Site,
     pub address: IpAddr,
     pub lan: bool,
-    /// Its address is a name that must be resolved.
+    /// Its address is a host name that must be resolved.
     pub named: bool,
     /// Answer time in ms.
     pub pace: i64,
-    /// In order, apart.
+    /// Sorted, without overlap.
     pub outages: Vec<Outage>,
-    /// Answers slower than its `slow`.
+    /// When it answers slower than its `slow`.
     pub slow: Vec<Span>,
-    /// When the file does not name it.
+    /// When the configuration does not name it.
     pub gone: Vec<Span>,
-    /// When the file has another interval for it, and which.
+    /// When the configuration has another interval for it, and which.
     pub other_interval: Option<(Span, i64)>,
 }
 
@@ -69,7 +69,7 @@ impl SitePlan {
         next.span.has(at).then_some(next.fault)
     }
 
-    /// The site as the file has it at this time.
+    /// Returns the site as configured at this time.
     pub fn site_at(&self, at: i64) -> Option<Site> {
         if self.gone.iter().any(|s| s.has(at)) {
             return None;
@@ -83,60 +83,60 @@ impl SitePlan {
         Some(site)
     }
 
-    /// The longest interval it ever has, in ms.
+    /// Returns the longest interval it ever has, in ms.
     pub fn interval(&self) -> i64 {
         let other = self.other_interval.map_or(0, |(_, i)| i);
         millis(self.site.interval).max(other)
     }
 
-    /// From the start of an outage until it must have been judged (the words), in ms.
+    /// Returns the time from the start of an outage until it must have been judged, in ms.
     pub fn judged_within(&self) -> i64 {
         let once = millis(self.site.retry) + millis(self.site.timeout);
         self.interval() + i64::from(self.site.tries) * once
     }
 
-    /// From the end of an outage until it must have been seen, in ms.
+    /// Returns the time from the end of an outage until it must have been seen, in ms.
     pub fn back_within(&self) -> i64 {
         let once = millis(self.site.retry) + millis(self.site.timeout);
         self.interval() + i64::from(self.site.recover) * once + millis(self.site.timeout)
     }
 }
 
-/// The machine or the process stands still.
+/// A standstill of the machine or of the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Frozen {
     pub span: Span,
-    /// The monotonic clock stands still too.
+    /// The machine is suspended: the monotonic clock stands still too.
     pub suspended: bool,
 }
 
-/// The agent ends.
+/// An end of the agent.
 #[derive(Clone, Copy, Debug)]
 pub struct End {
     pub when: When,
-    /// Off for so long, in ms.
+    /// Time until the next start, in ms.
     pub off: i64,
-    /// SIGTERM and not the plug.
+    /// Ended by SIGTERM; a power cut otherwise.
     pub orderly: bool,
-    /// The clock is wrong at the next start.
+    /// The wall clock at the next start, if it is wrong then.
     pub unset: Option<Unset>,
 }
 
-/// A wall clock that is wrong at a start and must not be believed.
+/// A wall clock that is wrong at a start and must not be trusted.
 #[derive(Clone, Copy, Debug)]
 pub struct Unset {
     pub shows: Shows,
-    /// It is set right after so long, in ms.
+    /// Time until it is set right, in ms.
     pub lasts: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub enum Shows {
-    /// The beginning of 1970, as without a battery.
+    /// The beginning of 1970, as on a machine without a battery.
     Epoch,
-    /// So many days too few: it was restored from an old stamp.
+    /// This many days behind: it was restored from an old stamp.
     Behind(i64),
-    /// So many years too many.
+    /// This many years ahead.
     Ahead(i64),
 }
 
@@ -147,31 +147,31 @@ pub enum When {
     Action(u64),
 }
 
-/// How a route to Telegram is blocked.
+/// The way in which a route to Telegram is blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Block {
-    /// Cut off at once.
+    /// The connection is reset.
     Reset,
-    /// Answered with a captive portal's page.
+    /// Requests are answered with a captive portal's page.
     Page,
-    /// Connections are taken, and nothing is answered.
+    /// Connections are accepted, and nothing is answered.
     Hangs,
 }
 
-/// The group has a new id.
+/// The group gets a new id.
 #[derive(Clone, Copy, Debug)]
 pub struct Moved {
     pub at: i64,
-    /// Since when the file has it, and whether beside the old one.
+    /// Since when the configuration has the new id, and whether beside the old one.
     pub configured: Option<(i64, bool)>,
 }
 
-/// Three channels, one for each of their kinds, and what befalls their server.
+/// Three channels, one of each kind, and the faults of their server.
 #[derive(Clone, Debug)]
 pub struct ChannelsPlan {
-    /// It does not answer.
+    /// When the server doesn't answer.
     pub out: Vec<Span>,
-    /// It takes alerts, but its answers are lost.
+    /// When the server accepts alerts, but its answers are lost.
     pub ambiguous: Vec<Span>,
     /// `telegram fails`, in ms.
     pub fails: i64,
@@ -186,7 +186,7 @@ pub struct Written {
     pub text: String,
 }
 
-/// What of the product is under test: all of it, but for what is not built yet.
+/// The features under test.
 #[derive(Clone, Copy, Debug)]
 pub struct Features {
     pub uplink: bool,
@@ -206,7 +206,7 @@ pub const EVERYTHING: Features = Features {
 pub struct Plan {
     pub seed: u64,
     pub uplink: bool,
-    /// Nothing goes wrong any more from here.
+    /// No fault happens from here on.
     pub calm_from: i64,
     pub end: i64,
     pub sites: Vec<SitePlan>,
@@ -214,41 +214,41 @@ pub struct Plan {
     pub cuts: Vec<Span>,
     pub names_lost: Vec<Span>,
     pub telegram_out: Vec<Span>,
-    /// Ways to Telegram; one is the straight one.
+    /// Number of routes to Telegram, the direct one included.
     pub routes: usize,
-    /// When which route is blocked.
+    /// When each route is blocked, and how.
     pub blocked: Vec<(Span, usize, Block)>,
-    /// This machine has no descriptors left for most of what it begins.
+    /// When this machine has no descriptors left for most operations.
     pub lacking: Vec<Span>,
-    /// It has no address but loopback's: an interface that comes late, or is gone for a while. Its line
-    /// is cut, and the local network too.
+    /// When this machine has no address but loopback's: an interface comes up late, or is gone for
+    /// a while. The uplink is cut then, and the local network too.
     pub unaddressed: Vec<Span>,
-    /// 429; the chat or everything.
+    /// When a chat, or all of them, get 429.
     pub throttled: Vec<(Span, Option<i64>)>,
-    /// 403.
+    /// When a chat gets 403.
     pub refused: Vec<(Span, i64)>,
-    /// 401 or 404 whatever is asked.
+    /// When every request gets 401 or 404.
     pub revoked: Vec<Span>,
-    /// 409 Conflict to every `getUpdates`.
+    /// When every `getUpdates` gets 409 Conflict.
     pub conflicts: Vec<Span>,
     pub moved: Option<Moved>,
-    /// There are channels besides the chats.
+    /// Channels besides the chats, if there are any.
     pub channels: Option<ChannelsPlan>,
-    /// Messages arrive, but the answers are lost.
+    /// When messages arrive, but the answers are lost.
     pub ambiguous: Vec<Span>,
     pub disk_full: Vec<Span>,
-    /// The wall clock is moved by so many seconds.
+    /// When the wall clock jumps, and by how many seconds.
     pub jumps: Vec<(i64, i64)>,
     pub frozen: Vec<Frozen>,
     pub ends: Vec<End>,
-    /// How long after its doubt began a clock that is not wrong is confirmed, in ms: a time server, or
-    /// a verified one. At the latest when the calm begins.
+    /// Time after which a doubted clock that isn't wrong is confirmed, by a time server or a
+    /// verified one, in ms. At the latest it is confirmed when the calm begins.
     pub confirms: i64,
     pub reloads: Vec<i64>,
     pub written: Vec<Written>,
-    /// Only the first of many good checks is recorded.
+    /// Records only the first of many good checks.
     pub frugal: bool,
-    /// What was written is kept.
+    /// Records the text of every snapshot.
     pub keeps_images: bool,
     /// Percent of the sends and probes that are slow.
     pub sluggish: i64,
@@ -266,7 +266,7 @@ pub fn numbered_site(number: usize, https: bool, host: &str, interval: i64) -> S
     }
 }
 
-/// `count` spans of `short..=long` ms before `until`, apart.
+/// Draws `count` spans of `short..=long` ms before `until`, without overlap.
 pub fn spans(dice: &mut Dice, count: i64, short: i64, long: i64, until: i64) -> Vec<Span> {
     let drawn = (0..count).map(|_| {
         let length = dice.scale(short, long);
@@ -276,7 +276,7 @@ pub fn spans(dice: &mut Dice, count: i64, short: i64, long: i64, until: i64) -> 
     joined(drawn.collect(), 2 * SECOND)
 }
 
-/// Off and on and off again within `until`.
+/// Draws `times` spans of a length in `off`, with a pause in `on` after each, before `until`.
 pub fn burst(
     dice: &mut Dice,
     off: (i64, i64),
@@ -305,19 +305,19 @@ pub fn address(number: usize, lan: bool) -> IpAddr {
 }
 
 impl Plan {
-    /// How the route is blocked at this time.
+    /// Returns how the route is blocked at this time.
     pub fn blocked_at(&self, route: usize, at: i64) -> Option<Block> {
         let mut blocked = self.blocked.iter();
         blocked.find_map(|(span, of, block)| (*of == route && span.has(at)).then_some(*block))
     }
 
-    /// Every route is.
+    /// Returns whether every route is blocked.
     pub fn all_blocked(&self, at: i64) -> bool {
         (0..self.routes).all(|route| self.blocked_at(route, at).is_some())
     }
 
-    /// These chats as the file has them at this time.
-    /// The old id is taken out only when the agent `follows`, and so has told of the new one.
+    /// Returns these chats as configured at this time. The old id is removed only when the agent
+    /// `follows`, and so has reported the new one.
     pub fn chats_at(&self, at: i64, follows: bool, chats: &[i64]) -> Vec<i64> {
         let configured = self.moved.and_then(|m| m.configured);
         let configured = configured.filter(|(since, both)| *since <= at && (*both || follows));
@@ -329,12 +329,13 @@ impl Plan {
         chats.iter().flat_map(ids).collect()
     }
 
-    /// Telegram knows the group by its new id alone.
+    /// Returns whether the group has moved, so that Telegram knows it by its new id only.
     pub fn moved_by(&self, at: i64) -> bool {
         self.moved.is_some_and(|m| m.at <= at)
     }
 
-    /// Writes are paid for from the day's budget: then alerts of a site that has many may wait.
+    /// Returns whether writes are taken from the day's budget. Then alerts of a site with many
+    /// alerts may wait.
     pub fn writes_cost(&self) -> bool {
         self.seed.is_multiple_of(4)
     }

@@ -1,29 +1,29 @@
-//! Reads what arrived in a chat, as a person would: which site, what of it, since when.
+//! Reads the text that arrived in a chat, as a user would: which site, what happened, since when.
 
-/// What one line says.
+/// The statement of one line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Said {
     Down,
     StillDown,
-    /// Down and up in one, and for how long.
+    /// Down and up again in one line, and for how long it was down.
     WasDown(Lasting),
     Up(Lasting),
     Slow,
     Fast,
-    /// And whether it is down now.
+    /// Flapping, and whether it is down now.
     Flapping(bool),
-    /// Several changes that had to wait, in one, and how it is now.
+    /// Several changes that had to wait, in one line, and the present state.
     Changes(Now),
-    /// No longer flapping, and whether it is down.
+    /// No longer flapping, and whether it is down now.
     Steady(bool),
     Offline,
-    /// This machine lacks something: descriptors, or an address.
+    /// This machine lacks descriptors or an address.
     Lacking,
-    /// Whether DNS on this network is gone or back.
+    /// DNS on this network is gone (true) or back.
     Names(bool),
-    /// We were away; these are still down.
+    /// The agent was off; these sites are still down.
     Away(Vec<String>),
-    /// Of the agent itself.
+    /// A notice about the agent itself.
     Notice(String),
 }
 
@@ -37,7 +37,7 @@ impl Said {
     }
 }
 
-/// How a site is, by a line that says what it did before.
+/// The present state of a site in a line that sums up its past.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Now {
     Up,
@@ -45,7 +45,7 @@ pub enum Now {
     Down,
 }
 
-/// A duration as it is written: at least, and less than, in ms.
+/// A duration as written, rounded: at least `least`, and less than `most`, in ms.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lasting {
     pub least: i64,
@@ -55,14 +55,14 @@ pub struct Lasting {
 #[derive(Clone, Debug)]
 pub struct Line {
     pub said: Said,
-    /// Empty when it is about the agent.
+    /// Empty when the line is about the agent.
     pub site: String,
     pub incident: Option<u32>,
-    /// It happened so long before it was sent.
+    /// Time between the event and the sending.
     pub ago: Option<Lasting>,
 }
 
-/// Every line of a message; what cannot be read is an error.
+/// Reads every line of a message. A line that can't be read is an error.
 pub fn lines(text: &str) -> Result<Vec<Line>, String> {
     let mut out = Vec::new();
     let mut rest = text.lines();
@@ -193,7 +193,7 @@ fn lasting_in(text: &str, after: &str) -> Result<Lasting, String> {
     lasting(rest).ok_or(text.to_owned())
 }
 
-/// `3 min 20 s`, at the start of a text.
+/// Reads `3 min 20 s` at the start of a text.
 fn lasting(text: &str) -> Option<Lasting> {
     let unit = |word: &str| match word {
         "s" => Some(1000),
@@ -206,7 +206,7 @@ fn lasting(text: &str) -> Option<Lasting> {
     let n: i64 = words.next()?.parse().ok()?;
     let first = unit(words.next()?)?;
     let mut least = n * first;
-    // The second unit is left out when it is nought.
+    // The second unit is left out when it is zero.
     let step = if first == 1000 {
         1000
     } else {

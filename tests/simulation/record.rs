@@ -3,20 +3,20 @@
 use crate::actions::ActionRun;
 use crate::dice::Span;
 
-/// Why a check ended as it did.
+/// The cause of a check's outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     Fine,
     Slow,
     /// The site was out.
     Site,
-    /// Our line was, from and to.
+    /// The uplink was cut, in this span.
     Line(Span),
-    /// No resolver answered.
+    /// No resolver answered, in this span.
     Names(Span),
     /// This machine lacked what the check needs.
     Machine,
-    /// We stood still.
+    /// The process stood still.
     Frozen,
 }
 
@@ -37,37 +37,37 @@ pub struct CheckRun {
 pub struct ProbeRun {
     pub from: i64,
     pub to: i64,
-    /// When the packet left that was answered.
+    /// When the packet was sent that was answered.
     pub answered: Option<i64>,
-    /// When the question left that a resolver answered.
+    /// When the query was sent that a resolver answered.
     pub resolved: Option<i64>,
-    /// Telegram's name resolved, if that was asked.
+    /// Whether Telegram's name was resolved, if the probe asked for it.
     pub names: Option<bool>,
 }
 
-/// A message in a chat.
+/// A message that arrived in a chat.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     pub at: i64,
     pub chat: i64,
     pub text: String,
     pub alert: bool,
-    /// It is a new text for this message.
+    /// The message that it edits.
     pub edit: Option<i64>,
-    /// Of the attempt that brought it.
+    /// Index of the attempt that delivered it.
     pub attempt: usize,
 }
 
-/// One attempt to send.
+/// One attempt to send to a chat.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     pub at: i64,
     pub chat: i64,
     pub text: String,
     pub alert: bool,
-    /// The agent knows that it arrived since then.
+    /// When the agent knew that it had arrived.
     pub confirmed: Option<i64>,
-    /// Telegram said never.
+    /// Telegram refused it for good.
     pub refused: bool,
 }
 
@@ -79,21 +79,21 @@ pub struct ChannelAttempt {
     pub incident: Option<u32>,
     pub site: String,
     pub text: String,
-    /// When its server had it.
+    /// When it reached the channel's server.
     pub arrived: Option<i64>,
-    /// When the agent knew that.
+    /// When the agent knew that it had arrived.
     pub confirmed: Option<i64>,
 }
 
-/// The agent from its start to its end.
+/// One run of the agent, from its start to its end.
 #[derive(Clone, Debug)]
 pub struct Life {
     pub span: Span,
-    /// It was stopped, not cut off.
+    /// It was stopped in good order. Otherwise power was cut.
     pub orderly: bool,
-    /// What the disk had at its start: nothing, the last words of an orderly end, or less.
+    /// The snapshot on disk at the start: `None` without one, `true` for one of an orderly end.
     pub found: Option<bool>,
-    /// The clock was not to be believed before this.
+    /// When the wall clock began to be trusted.
     pub unset_until: i64,
 }
 
@@ -103,19 +103,19 @@ pub struct Fed {
     pub at: i64,
     /// Index into the plan's `written`.
     pub which: usize,
-    /// The first snapshot that knows of it is on disk.
+    /// When the first snapshot that includes it was on disk.
     pub durable: Option<i64>,
-    /// What the wall clock was off by then, in seconds.
+    /// Seconds that the wall clock was ahead then.
     pub clock_off: i64,
-    /// Seconds since it was written.
+    /// Age of the update in seconds.
     pub age: i64,
-    /// It came with a poll that was waiting for it, or soon after one.
+    /// A parked poll received it, or a poll soon after one.
     pub fresh: bool,
 }
 
 #[derive(Debug, Default)]
 pub struct Record {
-    /// By site, in order of their ends.
+    /// By site, sorted by their ends.
     pub checks: Vec<Vec<CheckRun>>,
     pub probes: Vec<ProbeRun>,
     pub arrivals: Vec<Arrival>,
@@ -127,17 +127,17 @@ pub struct Record {
     pub doubted: Vec<Span>,
     pub fed: Vec<Fed>,
     pub reloads: Vec<i64>,
-    /// Writes that ended well, and the bytes of each.
+    /// Successful writes: when, and the size in bytes.
     pub writes: Vec<(i64, usize)>,
     pub failed_writes: Vec<i64>,
-    /// The snapshots written, if the plan keeps them.
+    /// The snapshots that were written, if the plan keeps them.
     pub images: Vec<String>,
-    /// When another route to Telegram was used, and which.
+    /// When the route to Telegram changed, and to which.
     pub routes: Vec<(i64, usize)>,
-    /// What must never happen, whatever is told.
+    /// Violations of what must never happen, whatever was reported.
     pub wrongs: Vec<String>,
     pub events: u64,
-    /// At the end of all.
+    /// Alerts in the outbox at the end of the run.
     pub alerts_left: usize,
 }
 
@@ -148,7 +148,7 @@ impl Record {
         }
     }
 
-    /// The agent was off.
+    /// Returns when the agent was off.
     pub fn off(&self) -> Vec<Span> {
         let pairs = self.lives.windows(2);
         pairs
@@ -157,7 +157,7 @@ impl Record {
     }
 }
 
-/// `13:05:07.250`, with the day in front after the first.
+/// Formats a time as `13:05:07.250`, after the first day with the day in front.
 pub fn clock(at: i64) -> String {
     let (h, m, s) = (at / 3_600_000, at / 60_000 % 60, at / 1000 % 60);
     if h < 24 {

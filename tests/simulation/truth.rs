@@ -1,4 +1,4 @@
-//! Nothing was told that was not so.
+//! Checks that nothing was reported that wasn't true.
 
 use crate::dice::{Span, any_at, any_in};
 use crate::facts::{DOUBT, Facts};
@@ -7,7 +7,8 @@ use crate::plan::*;
 use crate::read::{Now, Said};
 use crate::record::{CheckRun, Why, clock};
 
-/// From a failed check until the alert of it, at most: the line is asked, and what it depends on.
+/// Longest time from a failed check until its alert, in ms: the uplink and the parents are checked
+/// first.
 const DECIDED: i64 = 2 * MINUTE;
 
 pub fn must_be_so(
@@ -60,7 +61,7 @@ pub fn must_be_so(
                 up_is_so(facts, site, one.raised).or(length_is_so(facts, site, one, lasted.least))
             }
         }
-        // At the end of a mute the last check is what is known: it may be as old as the interval.
+        // At the end of a mute the last check is reported, which may be as old as the interval.
         Said::Slow | Said::Changes(Now::Slow) => {
             let known = DECIDED + millis(facts.plan.sites[site].site.interval);
             let slow = |c: &CheckRun| c.why == Why::Slow;
@@ -83,8 +84,8 @@ pub fn must_be_so(
             MINUTE,
         );
         let changes = facts.changes[site].iter().filter(|c| hour.has(**c)).count();
-        // A recovery behind its parent is seen, and so a change, when that is back; what it was before
-        // and after was told, too.
+        // The recovery of a site behind its parent is seen, and so counts as a change, when the
+        // parent is back; the states before and after it were reported, too.
         let told = |h: &&Heard| {
             use Said::{Down, Fast, Slow, Up};
             h.about(&one.line.site, one.chat)
@@ -92,7 +93,8 @@ pub fn must_be_so(
                 && matches!(h.line.said, Down | Up(_) | Slow | Fast)
         };
         let seen = 1 + heard.iter().filter(told).count();
-        // What waited for a write when the power went is found again: that it is up, and that it is slow.
+        // Changes that waited for a write at a power cut are found again: two for each cut, up and
+        // slow.
         let lives = facts.record.lives.iter();
         let cuts = lives.filter(|l| !l.orderly && hour.has(l.span.to)).count();
         let again = if facts.plan.writes_cost() {
@@ -121,12 +123,12 @@ pub fn must_be_so(
     }
 }
 
-/// As many failures in a row as it takes, one of them at least for a fault of the site, and none of
-/// them behind a site that was surely down.
+/// Checks that the site was down: enough failures in a row, at least one of them for a fault of the
+/// site, and none of them while its parent was certainly down.
 fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement) -> Option<String> {
     let tries = facts.plan.sites[site].site.tries as usize;
     let checks = &facts.record.checks[site];
-    // What this machine lacked may have kept it from being decided, and its checks count for nothing.
+    // Checks during a lack of resources don't count, and may have prevented a decision.
     let lacked = facts.plan.lacking.iter().chain(&facts.plan.unaddressed);
     let before = raised.wider(DECIDED, 0);
     let lacked = lacked.filter(|s| s.meets(before)).map(|s| s.from - DECIDED);
@@ -155,7 +157,7 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
         undecidable |= run.iter().all(|c| facts.is_undecidable(c)) && !one_loss(run);
         reasons.extend(run.iter().map(|c| c.why));
     }
-    // One that fails by its name is asked again: it takes two losses of names that no look could see.
+    // A failed name is checked again, so that two DNS outages that no probe could see are needed.
     let begin = begin.saturating_sub(usize::from(tries == 1));
     undecidable |= checks[begin..end]
         .windows(tries.max(2))
@@ -170,7 +172,7 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
     ))
 }
 
-/// All of them failed in the same loss of names: a resolver that was silent for a moment.
+/// Returns whether all of them failed in the same DNS outage: a resolver that was briefly silent.
 fn one_loss(run: &[CheckRun]) -> bool {
     let lost = |c: &CheckRun| matches!(c.why, Why::Names(_));
     run.iter().all(|c| lost(c) && c.why == run[0].why)
@@ -193,7 +195,7 @@ fn still_is_so(
 ) -> Option<String> {
     let plan = &facts.plan.sites[site];
     let checked = plan.interval() + plan.judged_within();
-    // Through a time in which nobody looked it stays what it was.
+    // The site keeps its state through a time in which it could not be checked.
     let dark = facts.troubled[site]
         .iter()
         .filter(|t| t.meets(raised.wider(checked, 0)));
@@ -206,12 +208,12 @@ fn still_is_so(
     if found(facts, site, within, |c| c.why == Why::Site) {
         return None;
     }
-    // It was told late, and down for a failure that could not be decided.
+    // A late report, of a site that is down for a failure that could not be decided.
     if found(facts, site, within, |c| facts.is_undecidable(c)) {
         verdict.undecidable += 1;
         return None;
     }
-    // That it was up again waited for a write when the power went.
+    // The recovery waited for a write when power was cut.
     let lives = facts.record.lives.iter();
     let cut = |end: i64| !any_at(&facts.plan.disk_full, end) && end <= raised.to;
     let mut cuts = lives.filter(|l| !l.orderly && cut(l.span.to));
@@ -223,7 +225,8 @@ fn still_is_so(
     Some("is still down, and it was not".into())
 }
 
-/// When it was said, the last check had not spoken against it. It may be any of those in `raised`.
+/// Checks that the last check before the message agrees with it. It may be any of those in
+/// `raised`.
 fn last_agrees(
     facts: &Facts,
     site: usize,
@@ -238,22 +241,23 @@ fn last_agrees(
 }
 
 fn up_is_so(facts: &Facts, site: usize, raised: Span) -> Option<String> {
-    // Each restart that it waited over rounds to whole seconds.
+    // Each restart that the message waited through rounds to whole seconds.
     let so = found(facts, site, raised.wider(DECIDED, 2 * SECOND), |c| {
         !c.why.failed()
     });
     (!so).then(|| "is up, and it was not".into())
 }
 
-/// It cannot have been down for longer than it was, nor count the time in which nobody could see it.
-/// Several may have ended in the time that the message may mean.
+/// Checks that the reported length of an outage is no longer than the real one, without the time in
+/// which the site could not be checked. The message may mean any of the outages that ended in
+/// `raised`.
 fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<String> {
     let checks = &facts.record.checks[site];
     if facts.clocks_wrong() || facts.plan.sites[site].site.recover > 1 {
         return None;
     }
-    // What a full disk did not take, or no write was worth, a restart forgets: the outage before goes
-    // on.
+    // A restart loses changes that were not written, for a full disk or the write budget: then the
+    // earlier outage goes on.
     let claimed = one.raised.wider(least, 0);
     if may_wait(facts, claimed) {
         return None;
@@ -278,12 +282,12 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
     })
 }
 
-/// How long an outage can have been that the check `end` was the first to find over, in ms; `None`
-/// when nobody can say.
+/// Returns the longest time that an outage which ended with the check `end` can have lasted, in ms;
+/// `None` if that is unknown.
 fn longest_until(facts: &Facts, site: usize, end: usize) -> Option<i64> {
     let checks = &facts.record.checks[site];
     let last_out = checks[..end].iter().rposition(|c| c.why == Why::Site)?;
-    // The first failure of it: it goes on over an answer that the power went with.
+    // Its first failure. A recovery that a power cut lost doesn't end it.
     let ended =
         |c: &CheckRun| !c.why.failed() && facts.counted(site, c.to) && !facts.forgotten(site, c);
     let first = checks[..last_out]
@@ -307,7 +311,7 @@ fn longest_until(facts: &Facts, site: usize, end: usize) -> Option<i64> {
     Some(span.len() - blind.max(asleep))
 }
 
-/// What it depends on was down for long, and all could be seen.
+/// Returns its parent if that had been down for long, and nothing kept its checks from counting.
 fn silenced_by(facts: &Facts, site: usize, raised: Span) -> Option<String> {
     let parent = facts.index(facts.plan.sites[site].site.after.as_deref()?)?;
     let plan = &facts.plan.sites[parent];
@@ -318,7 +322,7 @@ fn silenced_by(facts: &Facts, site: usize, raised: Span) -> Option<String> {
     (facts.calm(parent, all) == [all]).then(|| plan.name().to_owned())
 }
 
-/// The line, DNS, and our own absence.
+/// Checks the notices about the uplink, DNS, and the agent's own absence.
 pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdict: &mut Judgement) {
     let (plan, record) = (facts.plan, facts.record);
     for &chat in &plan.chats {
@@ -366,7 +370,7 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
             let told = offline
                 .iter()
                 .any(|h| record.attempts[h.attempt].at >= cut.to);
-            // Nothing of our own is told either while everything is muted.
+            // Notices about the agent are not sent either while everything is muted.
             let hushed = record.fed.iter().any(|f| {
                 let text = &plan.written[f.which].text;
                 text.starts_with("/mute ")
@@ -393,7 +397,7 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
         }
         routes(facts, heard, chat, verdict);
         let lacks = of(|s| *s == Said::Lacking);
-        // Each is told once; a machine that starts has forgotten that it was.
+        // Each lack is reported once; a restart forgets that it was.
         let lacked = plan.lacking.iter().chain(&plan.unaddressed);
         let lives = |s: &Span| record.lives.iter().filter(|l| l.span.meets(*s)).count();
         let most: usize = lacked.map(lives).sum();
@@ -452,10 +456,11 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
     }
 }
 
-/// Another route may have to be found: when something changes while one is blocked. Afterwards all is as if
-/// none were, but while every route is blocked.
+/// Returns when the agent may have to look for another route: after each change while one route is
+/// blocked, and while all of them are. At other times messages must get through as if no route were
+/// blocked.
 fn rerouted(facts: &Facts) -> Vec<Span> {
-    /// Two polls by each of two routes that hang, and the pauses between them.
+    /// Two polls by each of two routes that hang, and the pauses between them, in ms.
     const FOUND: i64 = 10 * MINUTE;
     let (plan, record) = (facts.plan, facts.record);
     let ends = |spans: &[Span]| spans.iter().map(|s| s.to).collect::<Vec<i64>>();
@@ -483,7 +488,7 @@ fn rerouted(facts: &Facts) -> Vec<Span> {
     let blocked = |span: Span| plan.blocked.iter().any(|(s, ..)| s.meets(span));
     let unsettled = changes.into_iter().map(|at| Span::new(at, at + FOUND));
     let mut spans: Vec<Span> = unsettled.filter(|span| blocked(*span)).collect();
-    // That all are blocked begins and ends with one of them.
+    // The times at which all routes are blocked are bounded by the edges of their spans.
     let mut edges: Vec<i64> = plan
         .blocked
         .iter()
@@ -492,12 +497,12 @@ fn rerouted(facts: &Facts) -> Vec<Span> {
     edges.sort_unstable();
     let pairs = edges.windows(2).filter(|w| plan.all_blocked(w[0]));
     spans.extend(pairs.map(|w| Span::new(w[0], w[1] + FOUND)));
-    // One that answers while its answers are lost is none that fails for good.
+    // A route whose answers are lost keeps working in part, so that the agent may stay on it.
     spans.extend(plan.ambiguous.iter().filter(|s| blocked(**s)));
     spans
 }
 
-/// A change of the route is told, and once.
+/// Checks that a change of the route is reported, and once.
 fn routes(facts: &Facts, heard: &[Heard], chat: i64, verdict: &mut Judgement) {
     let (plan, record) = (facts.plan, facts.record);
     let of = |one: &&Heard| match &one.line.said {
@@ -530,7 +535,7 @@ fn routes(facts: &Facts, heard: &[Heard], chat: i64, verdict: &mut Judgement) {
     }
 }
 
-/// Commands are answered when they can be.
+/// Checks that commands are answered when they can be.
 pub fn answers(facts: &Facts, verdict: &mut Judgement) {
     let (plan, record) = (facts.plan, facts.record);
     for fed in &record.fed {

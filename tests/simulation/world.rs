@@ -1,5 +1,5 @@
-//! Lives through a plan: the machine, its clocks, the process and its end. What the process asks
-//! of the world is in `hands`.
+//! Runs the agent through a plan: the machine, its clocks, the process and its end. The process's
+//! requests to the world are served in `hands`.
 
 use crate::actions;
 use crate::channels;
@@ -17,25 +17,25 @@ use sitemon::monitor::uplink::ProbeResult;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// Running checks and sendings get this long at an orderly end.
+/// Time that running checks and sends get at an orderly end, in ms.
 const GRACE: i64 = 4500;
-/// Wakings for nothing but time, in one simulated minute.
+/// Limit of wake-ups for timers alone, in one simulated minute.
 const WAKINGS: u32 = 1500;
 
-/// Something that comes about by itself.
+/// An event of the world.
 pub enum Occurrence {
     Boot {
         unset: Option<Unset>,
     },
     End(usize),
-    /// The time for an orderly end is up.
+    /// The time for an orderly end is over.
     Grace,
     Reload,
     Jump(i64),
     SetClock,
-    /// The clock that is doubted is right, or as right as it will be.
+    /// The doubted clock is confirmed.
     Confirm,
-    /// The poll of this number, unless it was begun anew by another route.
+    /// The poll of this number, unless another route has begun a new one.
     Poll(u32),
     Checked {
         site: usize,
@@ -69,66 +69,66 @@ pub enum Occurrence {
     Feed(Event),
 }
 
-/// What is on the disk, or on its way there.
+/// A snapshot on disk, or being written.
 #[derive(Clone)]
 pub struct Image {
     pub json: String,
     pub clean: bool,
-    /// So many updates had been handed over.
+    /// Number of updates that had been handed over.
     pub fed: usize,
     pub highest: Option<i64>,
     /// Incidents below this number are in it.
     pub next_incident: u32,
-    /// Its stamp goes back to a clock that was right.
+    /// Its date comes from a clock that was right.
     pub dated: bool,
 }
 
 pub struct World<'p> {
     pub plan: &'p Plan,
     pub dice: Dice,
-    /// Of its own, so that a day is the same without channels.
+    /// Separate dice, so that channels don't change the rest of a day.
     pub channel_dice: Dice,
-    /// The same for actions.
+    /// Separate dice for actions.
     pub action_dice: Dice,
-    /// Channels that something is under way by.
+    /// Channels with a send in progress.
     pub channels_busy: Vec<String>,
     pub now: i64,
     pub monitor: Option<Monitor>,
-    /// Counts the lives: what an earlier one began is nobody's any more.
+    /// Number of the present life. Events that an earlier life scheduled are dropped.
     pub life: u32,
     /// When this life began, by the monotonic clock.
     pub began: i64,
     seq: u64,
-    /// Boxed: a map moves what is in it.
+    /// Boxed, since a map moves its values.
     coming: BTreeMap<(i64, u64), (Option<u32>, Box<Occurrence>)>,
-    /// Seconds that the wall clock is ahead.
+    /// Seconds by which the wall clock is ahead.
     pub clock_off: i64,
-    /// It shows what must not be believed.
+    /// The clock is not set: its time must not be trusted.
     pub clock_unset: bool,
-    /// A clock that is doubted will be confirmed.
+    /// The confirmation of a doubted clock is scheduled.
     pub confirming: bool,
-    /// When the agent learnt first that the group has moved.
+    /// When the agent first learnt that the group has moved.
     pub followed: Option<i64>,
-    /// The route to Telegram that is used, by its number, and how often a poll was begun anew.
+    /// Number of the route to Telegram in use, and of the present poll.
     pub route: usize,
     pub polls: u32,
-    /// When a poll of this life last brought all there was.
+    /// When a poll of this life last returned all updates.
     pub polled: Option<i64>,
     actions: u64,
     stopping: bool,
     pub disk: Option<Image>,
     pub saving: bool,
-    /// The last write failed: alerts go out all the same.
+    /// The last write failed: alerts are sent all the same.
     pub unwritable: bool,
-    /// Where a site is among the plan's, by its name.
+    /// Index of each site in the plan, by its name.
     pub places: HashMap<&'p str, usize>,
     pub running: Vec<bool>,
-    /// Checks of each site in the minute.
+    /// By site: the present minute, and the checks in it.
     pub hurry: Vec<(i64, u32)>,
     pub probing: bool,
-    /// When the last look at the line began.
+    /// When the last uplink probe began.
     pub looked: i64,
-    /// Told to leave a chat alone until then.
+    /// By chat: until when it is rate-limited.
     pub hushed: BTreeMap<i64, i64>,
     pub under_way: usize,
     pub confirmed: i64,
@@ -140,7 +140,7 @@ pub struct World<'p> {
     pub record: Record,
 }
 
-/// The whole run, from the first start to the end of the plan.
+/// Simulates the whole run, from the first start to the end of the plan.
 pub fn live(plan: &Plan) -> Record {
     let mut world = World {
         plan,
@@ -241,14 +241,14 @@ impl World<'_> {
         }
     }
 
-    /// Comes about whatever becomes of the process.
+    /// Schedules an event that happens whether or not the process still runs.
     pub fn at(&mut self, at: i64, occurrence: Occurrence) {
         self.seq += 1;
         self.coming
             .insert((at, self.seq), (None, Box::new(occurrence)));
     }
 
-    /// Comes about if the process is still the same.
+    /// Schedules an event that happens only in this life of the process.
     pub fn mine(&mut self, at: i64, occurrence: Occurrence) {
         self.seq += 1;
         self.coming
@@ -266,7 +266,7 @@ impl World<'_> {
             Occurrence::SetClock => {
                 self.clock_off = 0;
                 self.clock_unset = false;
-                // The edge looks at the clock once a second.
+                // The shell reads the clock once a second.
                 self.mine(self.now + SECOND, Occurrence::Feed(Event::Due));
             }
             Occurrence::Confirm => {
@@ -348,7 +348,7 @@ impl World<'_> {
         }
     }
 
-    /// Hands one event over and does what comes of it; the plug may be pulled before any of it.
+    /// Hands an event to the core and performs its actions. Power may be cut before each of them.
     pub fn feed(&mut self, event: Event) {
         let now = self.clocks();
         let Some(monitor) = &mut self.monitor else {
@@ -378,7 +378,7 @@ impl World<'_> {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Check { site, .. } => self.check(&site),
-            // No site here has anything that runs out.
+            // No site here has a certificate or a domain that expires.
             Action::Inspect { .. } | Action::Examine { .. } | Action::Try { .. } => {}
             Action::Send(outgoing) => self.send(outgoing),
             Action::Save => self.save(),
@@ -421,7 +421,7 @@ impl World<'_> {
                 .wrong(self.now, "woken again and again for nothing");
         }
         if self.minute.1 >= WAKINGS {
-            // Else the run would never end.
+            // Otherwise the run would never end.
             self.now += SECOND;
         }
         self.feed(Event::Due);
@@ -445,7 +445,7 @@ impl World<'_> {
         sites
     }
 
-    /// These chats as the file has them.
+    /// Returns these chats as configured now.
     pub fn configured(&self, chats: &[i64]) -> Vec<i64> {
         let known = |at: i64| at + 10 * SECOND <= self.now;
         self.plan
@@ -548,7 +548,7 @@ impl World<'_> {
         }
     }
 
-    /// An orderly end: the last words go to disk.
+    /// Ends in good order: the last snapshot is written.
     fn stop(&mut self) {
         let now = self.clocks();
         let Some(monitor) = &self.monitor else { return };

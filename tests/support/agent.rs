@@ -14,13 +14,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A directory with a `sitemon.conf`, and the binary to be run on it.
+/// A directory with a `sitemon.conf`, and the binary that is run on it.
 pub struct Sitemon {
     dir: TempDir,
     environment: Vec<(OsString, OsString)>,
 }
 
-/// What a command that ended left behind.
+/// Exit code and output of a command that has ended.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// `None` when a signal ended it.
@@ -30,9 +30,9 @@ pub struct Output {
 }
 
 impl Sitemon {
-    /// Writes `config` to a new directory. Where it has no `[agent]` table, one is put at its end, so that no line
-    /// moves. Where it doesn't name them, the state directory is beside it and the uplink is none: no test writes to
-    /// this machine's own state, or asks anything beyond this machine.
+    /// Writes `config` to a new directory. Unless the file sets them, the state directory is put
+    /// beside the file and `uplink` to none, so that no test writes to this machine's own state or
+    /// connects to another machine. A missing `[agent]` table is appended, so that no line moves.
     pub fn new(config: &str) -> Sitemon {
         let sitemon = Sitemon {
             dir: tempfile::tempdir().expect("a temporary directory"),
@@ -42,7 +42,7 @@ impl Sitemon {
         sitemon
     }
 
-    /// Replaces the configuration file, as in [`Sitemon::new`].
+    /// Replaces the configuration file, with the same additions as [`Sitemon::new`].
     pub fn rewrite(&self, config: &str) {
         let mut config = config.to_owned();
         if !config.contains("[agent]") {
@@ -64,7 +64,7 @@ impl Sitemon {
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("its mode can be set");
     }
 
-    /// Sets a variable for the processes to come.
+    /// Sets an environment variable for the processes that are started from now on.
     pub fn env(mut self, name: &str, value: &str) -> Sitemon {
         self.environment.push((name.into(), value.into()));
         self
@@ -78,7 +78,7 @@ impl Sitemon {
         self.dir().join("sitemon.conf")
     }
 
-    /// Where `state = "state"` is.
+    /// The directory of `state = "state"`.
     pub fn state_dir(&self) -> PathBuf {
         self.dir().join("state")
     }
@@ -88,8 +88,8 @@ impl Sitemon {
         self.spawn(&["-v", "run"])
     }
 
-    /// The same from a shell: `script` prepares what it wants and ends in `exec "$@"`. `unshare`
-    /// gives it mounts of its own.
+    /// Runs the same from a shell: `script` prepares the environment and ends in `exec "$@"`. With
+    /// `unshare`, it has its own mount namespace.
     pub fn run_by_shell(&self, unshare: bool, script: &str) -> Running {
         let mut command = Command::new(if unshare { "unshare" } else { "sh" });
         self.keeps_to_itself();
@@ -102,8 +102,8 @@ impl Sitemon {
         Running::spawn(command)
     }
 
-    /// [`Sitemon::run_by_shell`] in mounts of its own, with these in the place of pipes that are
-    /// read.
+    /// [`Sitemon::run_by_shell`] in its own mount namespace, with these streams instead of pipes
+    /// that are read.
     pub fn run_by_shell_into(
         &self,
         script: &str,
@@ -119,7 +119,7 @@ impl Sitemon {
         Running::spawn_all(command, stdout.into(), stderr.into())
     }
 
-    /// [`Sitemon::run_console`] with `stderr` in the place of a pipe that is read.
+    /// [`Sitemon::run_console`] with `stderr` instead of a pipe that is read.
     pub fn run_console_without_log(&self, stderr: impl Into<Stdio>) -> Running {
         self.keeps_to_itself();
         let mut command = self.prepared();
@@ -145,7 +145,7 @@ impl Sitemon {
         Running::spawn(command)
     }
 
-    /// `sitemon -c FILE run` at a terminal of its own; what is typed there is written to the file.
+    /// Runs `sitemon -c FILE run` at a new terminal. What is written to the file is typed there.
     pub fn run_at_terminal(&self) -> (Running, File) {
         self.keeps_to_itself();
         let mut command = self.prepared();
@@ -153,8 +153,8 @@ impl Sitemon {
         Running::at_terminal(command, null_mut())
     }
 
-    /// `WRAPPER sitemon ARGUMENTS`, without `-c FILE`, at a terminal of 24 lines that it is controlled by: Ctrl-C and
-    /// the like arrive as signals.
+    /// Runs `WRAPPER sitemon ARGUMENTS`, without `-c FILE`, at a new controlling terminal of 24
+    /// lines: Ctrl-C and the like arrive as signals.
     pub fn at_terminal(&self, wrapper: &[&str], arguments: &[&str]) -> (Running, File) {
         let mut command = Command::new("setsid");
         command.arg("--ctty").args(wrapper);
@@ -169,7 +169,8 @@ impl Sitemon {
         Running::at_terminal(command, &mut size)
     }
 
-    /// Runs another program, with the paths of the binary and of the configuration at its end.
+    /// Runs another program, with the paths of the binary and of the configuration as its last
+    /// arguments.
     pub fn run_program(&self, program: &str, arguments: &[&str]) -> Running {
         let mut command = Command::new(program);
         command.args(arguments).arg(env!("CARGO_BIN_EXE_sitemon"));
@@ -178,7 +179,7 @@ impl Sitemon {
         Running::spawn(command)
     }
 
-    /// `sitemon -c FILE -v run --console` with `stdout` in the place of a pipe that is read.
+    /// Runs `sitemon -c FILE -v run --console` with `stdout` instead of a pipe that is read.
     pub fn run_console_into(&self, stdout: impl Into<Stdio>) -> Running {
         self.keeps_to_itself();
         let mut command = self.prepared();
@@ -201,8 +202,8 @@ impl Sitemon {
         Running::spawn(command).output()
     }
 
-    /// Runs `sitemon ARGUMENTS` to its end with no reader of stdout and stderr, and
-    /// returns its exit code: `None` when a signal ended it.
+    /// Runs `sitemon ARGUMENTS` to its end with no reader of stdout and stderr. Returns its exit
+    /// code, or `None` when a signal ended it.
     pub fn unread(&self, arguments: &[&str]) -> Option<i32> {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
@@ -213,8 +214,8 @@ impl Sitemon {
         command.status().expect("the binary runs").code()
     }
 
-    /// What would be written to /var/lib/sitemon is another agent's: a file that a test has written by itself has to
-    /// name a state directory, and without a file `sitemon push` needs both of its paths.
+    /// Checks that the configuration names a state directory: the default one, /var/lib/sitemon,
+    /// may belong to an installed agent. Without a file `sitemon push` needs both of its paths.
     #[track_caller]
     fn keeps_to_itself(&self) {
         let path = self.config_path();
@@ -242,7 +243,7 @@ impl Sitemon {
     }
 }
 
-/// Variables that would change what the binary does.
+/// Variables that would change the behaviour of the binary.
 const FROM_OUTSIDE: [&str; 11] = [
     "SITEMON_TELEGRAM_TOKEN",
     "JOURNAL_STREAM",
@@ -257,11 +258,11 @@ const FROM_OUTSIDE: [&str; 11] = [
     "ALL_PROXY",
 ];
 
-/// An end takes at most 4 s by the agent's own clock (`src/agent/shutdown.rs`); a machine that does much
-/// else adds to it.
+/// Longest time that an orderly end may take. By its own clock the agent takes at most 4 s
+/// (`src/agent/shutdown.rs`); a busy machine takes longer.
 pub const ENDS_WITHIN: Duration = Duration::from_secs(15);
 
-/// A process that is killed when this goes out of scope.
+/// A process that is killed when this value is dropped.
 pub struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -270,13 +271,14 @@ pub struct Running {
 }
 
 impl Running {
-    /// At a terminal of its own, of that size if it is not null; what is typed there is written to the file.
+    /// Runs the command at a new terminal, of that size if it is not null. What is written to the
+    /// file is typed there.
     fn at_terminal(mut command: Command, size: *mut libc::winsize) -> (Running, File) {
         let (mut here, mut there) = (-1, -1);
-        // SAFETY: the descriptors are written to; name and settings may be left out, and the size (openpty(3)).
+        // SAFETY: openpty(3) writes both descriptors; the name, settings and size may be null.
         let opened = unsafe { libc::openpty(&mut here, &mut there, null_mut(), null_mut(), size) };
         assert_eq!(opened, 0, "a terminal");
-        // SAFETY: they are open, and owned by nothing else.
+        // SAFETY: both descriptors are open, and nothing else owns them.
         let (here, there) = unsafe { (File::from_raw_fd(here), File::from_raw_fd(there)) };
         let end = || Stdio::from(there.try_clone().expect("a descriptor"));
         command.stdin(end());
@@ -293,7 +295,7 @@ impl Running {
         Running::spawn_all(command, stdout, Stdio::piped())
     }
 
-    /// What is not piped to us is empty to us.
+    /// Starts the command with these streams. One that isn't piped is collected as empty.
     fn spawn_all(mut command: Command, stdout: Stdio, stderr: Stdio) -> Running {
         command.stdin(Stdio::piped());
         Running::spawn_with(command, stdout, stderr)
@@ -302,7 +304,7 @@ impl Running {
     fn spawn_with(mut command: Command, stdout: Stdio, stderr: Stdio) -> Running {
         command.stdout(stdout);
         let spawned = command.stderr(stderr).spawn();
-        // It would keep the pipe open.
+        // The command holds a copy of the write end, which would keep the pipe open.
         drop(command);
         let mut child = spawned.expect("the binary starts");
         Running {
@@ -319,17 +321,17 @@ impl Running {
         }
     }
 
-    /// From now on stdout is read from here, its pipe: see [`Sitemon::run_console_into`].
+    /// Collects stdout from this pipe from now on: see [`Sitemon::run_console_into`].
     pub fn read_stdout(&mut self, pipe: impl Read + Send + 'static) {
         self.stdout = Stream::collect(pipe);
     }
 
-    /// From now on stderr is read from here, its pipe: see [`Sitemon::run_console_without_log`].
+    /// Collects stderr from this pipe from now on: see [`Sitemon::run_console_without_log`].
     pub fn read_stderr(&mut self, pipe: impl Read + Send + 'static) {
         self.stderr = Stream::collect(pipe);
     }
 
-    /// Everything on stdout, up to its end.
+    /// Waits for the end of stdout, and returns all of it.
     pub fn rest_of_stdout(&mut self) -> String {
         self.stdout.finish()
     }
@@ -342,8 +344,8 @@ impl Running {
         })
     }
 
-    /// Waits until stdout from byte `start` on satisfies `wanted`, and returns that part: for an
-    /// answer that reads like an earlier one.
+    /// Waits until stdout from byte `start` on satisfies `wanted`, and returns that part. For an
+    /// answer with the text of an earlier one.
     #[track_caller]
     pub fn wait_stdout_from(&self, start: usize, wanted: impl Fn(&str) -> bool) -> String {
         let all = self.wait(&self.stdout, "what was wanted on stdout", |so_far| {
@@ -360,12 +362,12 @@ impl Running {
         })
     }
 
-    /// Everything on stdout so far.
+    /// Returns everything on stdout so far.
     pub fn stdout(&self) -> String {
         self.stdout.text()
     }
 
-    /// Everything on stderr so far.
+    /// Returns everything on stderr so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()
     }
@@ -381,19 +383,20 @@ impl Running {
         }
     }
 
-    /// The end of the input, as Ctrl-D.
+    /// Closes stdin, as Ctrl-D does.
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM, and waits for the end.
     #[track_caller]
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.wait_exit()
     }
 
-    /// SIGTERM and a good end, without waiting for what hangs: that hangs for longer than [`ENDS_WITHIN`].
+    /// Sends SIGTERM, and checks that the agent ends with 0 within [`ENDS_WITHIN`]: it must not
+    /// wait for an operation that hangs for longer.
     #[track_caller]
     pub fn ends_in_time(&mut self) {
         let before = Instant::now();
@@ -402,14 +405,14 @@ impl Running {
         assert!(took < ENDS_WITHIN, "{took:?}");
     }
 
-    /// A power cut: SIGKILL.
+    /// Sends SIGKILL, in the place of a power cut.
     pub fn kill9(&mut self) {
         // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// SIGHUP: read the configuration again.
+    /// Sends SIGHUP: the agent reads its configuration again.
     #[track_caller]
     pub fn hup(&self) {
         self.signal("HUP");
@@ -418,7 +421,7 @@ impl Running {
     /// Sends a signal by its name without `SIG`.
     #[track_caller]
     pub fn signal(&self, name: &str) {
-        // The shell's own kill: no package is needed for it.
+        // The shell's own kill needs no package.
         let line = format!("kill -{name} {}", self.pid());
         let sent = Command::new("sh").args(["-c", &line]).status();
         assert!(
@@ -451,12 +454,12 @@ impl Running {
         self.child.id()
     }
 
-    /// Open file descriptors.
+    /// Counts the open file descriptors.
     pub fn descriptors(&self) -> usize {
         self.entries("fd")
     }
 
-    /// Those of them that are not connected to `port`.
+    /// Counts the open file descriptors that are not connected to `port`.
     #[track_caller]
     pub fn descriptors_but_to(&self, port: u16) -> usize {
         let process = format!("/proc/{}", self.pid());
@@ -467,7 +470,7 @@ impl Running {
         let open: Vec<PathBuf> = open.collect();
         let sockets = fs::read_to_string(format!("{process}/net/tcp")).expect("it runs");
         let to = format!(":{port:04X}");
-        // Fields 2 and 9 are the other end's address and the inode (proc(5)).
+        // Fields 2 and 9 are the peer's address and the inode (proc(5)).
         let there = sockets.lines().filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let inode = fields.get(9).filter(|_| fields[2].ends_with(&to))?;
@@ -481,13 +484,13 @@ impl Running {
         self.entries("task")
     }
 
-    /// Resident memory in KiB.
+    /// Returns the resident memory in KiB.
     #[track_caller]
     pub fn rss_kib(&self) -> u64 {
         self.memory_kib("VmRSS:")
     }
 
-    /// The most that was resident so far, in KiB.
+    /// Returns the peak of the resident memory in KiB.
     #[track_caller]
     pub fn peak_kib(&self) -> u64 {
         self.memory_kib("VmHWM:")
@@ -502,7 +505,7 @@ impl Running {
         number.unwrap_or_else(|| panic!("the process has no {figure}\n{}", self.report()))
     }
 
-    /// Waits for the end; closes stdin first.
+    /// Closes stdin, waits for the end, and returns the output.
     #[track_caller]
     pub fn output(mut self) -> Output {
         self.close_stdin();
@@ -594,7 +597,7 @@ impl Stream {
         locked(&self.shared.0).text()
     }
 
-    /// Everything, after the process has ended.
+    /// Waits for the end of the stream, and returns all of it.
     fn finish(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
@@ -602,7 +605,8 @@ impl Stream {
         self.text()
     }
 
-    /// The text once it satisfies `wanted`; `None` when it does not within the limit, or ended.
+    /// Waits until the text satisfies `wanted`. Returns `None` if the stream ends or [`LIMIT`]
+    /// passes before.
     fn wait(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let (collected, changed) = &*self.shared;
         let waiting = changed.wait_timeout_while(locked(collected), LIMIT, |collected| {

@@ -15,7 +15,7 @@ impl Answer {
         Answer::ok_verbatim(&result.to_string())
     }
 
-    /// `result` goes out as it is, well-formed or not.
+    /// Puts `result` into the answer as it is, well-formed or not.
     pub fn ok_verbatim(result: &str) -> Answer {
         Answer {
             code: 200,
@@ -62,7 +62,7 @@ impl Answer {
         )
     }
 
-    /// The whole HTTP answer.
+    /// Returns the whole HTTP answer.
     pub fn bytes(&self) -> Vec<u8> {
         let mut headers = vec![("Content-Type", "application/json")];
         let seconds = self.retry_after.map(|s| s.to_string());

@@ -1,5 +1,6 @@
 //! A strict fake of the Telegram Bot API on loopback, written from
-//! <https://core.telegram.org/bots/api> and the server's source: what it is not sure of it refuses.
+//! <https://core.telegram.org/bots/api> and the server's source: it refuses whatever neither of
+//! them allows.
 
 use super::bot_serve::{Shared, serve};
 use super::bot_state::{State, unix_now};
@@ -11,37 +12,37 @@ use std::time::{Duration, Instant};
 pub const CHAT: i64 = 123_456_789;
 /// The bot's user name.
 pub const BOT_NAME: &str = "sitemon_test_bot";
-/// For [`BotApi::fail_always`]: whatever the method.
+/// For [`BotApi::fail_always`]: every method.
 pub const ANY: &str = "*";
 
-/// Looks like one, opens nothing.
+/// A token of the right form, of no real bot.
 pub const TOKEN: &str = "987654:AAtest-TOKEN_that-nobody-may-ever-see";
 
-/// What goes wrong with a request.
+/// A fault that the fake injects into a request.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// 429 with `parameters.retry_after` and the header, in seconds.
+    /// 429 with the wait in seconds in `parameters.retry_after` and in the header.
     TooManyRequests {
         retry_after: u32,
     },
-    /// This HTTP status with a body that is HTML, as proxies send it.
+    /// This HTTP status with an HTML body, as proxies send it.
     Status(u16),
     Unauthorized,
     Forbidden,
     /// The group has become a supergroup with this id, which is known from then on.
     MigrateTo(i64),
     OtherPoller409,
-    /// 400 with this description, without the `Bad Request: ` in front.
+    /// 400 with this description, without its prefix `Bad Request: `.
     BadRequest(&'static str),
     /// The bot itself is refused: 400 without `Bad Request: `.
     LoggedOut,
-    /// Closed before anything was done.
+    /// The connection is closed before the request is carried out.
     Drop,
-    /// Carried out, and closed before the answer: an ambiguous send.
+    /// The request is carried out, and the connection closed before the answer: an ambiguous send.
     DropAfter,
-    /// Carried out at once, and answered after this.
+    /// The request is carried out at once, and answered after this time.
     Late(Duration),
-    /// Never answered: open until the bot gives up.
+    /// No answer: the connection stays open until the bot gives up.
     Stall,
     /// These bytes instead of HTTP.
     Garbage(&'static [u8]),
@@ -54,36 +55,36 @@ pub enum Fault {
 pub struct Sent {
     pub chat: i64,
     pub message_id: i64,
-    /// As readers saw it at first, without tags.
+    /// The text of the first version, without tags.
     pub text: String,
-    /// As it was sent.
+    /// The HTML of the first version.
     pub html: String,
     pub silent: bool,
     pub reply_to: Option<i64>,
     pub topic: Option<i64>,
-    /// The picture; the text is its caption then.
+    /// The picture. With one, the text is its caption.
     pub photo: Option<Photo>,
-    /// Those it has now.
+    /// The buttons it has now.
     pub buttons: Vec<Button>,
     pub edits: Vec<Edit>,
-    /// It can't be edited any more.
+    /// The message can't be edited any more.
     pub deleted: bool,
     /// Unix seconds.
     pub date: i64,
     pub at: Instant,
 }
 
-/// A PNG.
+/// A PNG picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Photo {
     pub width: i64,
     pub height: i64,
-    /// Bytes.
+    /// Size of the file in bytes.
     pub size: i64,
 }
 
 impl Sent {
-    /// The data of the button that says `label`.
+    /// Returns the callback data of the button with this label.
     #[track_caller]
     pub fn data(&self, label: &str) -> String {
         let button = self.buttons.iter().find(|b| b.text == label);
@@ -95,7 +96,7 @@ impl Sent {
         self.buttons.iter().map(|b| b.text.as_str()).collect()
     }
 
-    /// The text as readers see it now.
+    /// Returns the text after the last edit.
     pub fn latest(&self) -> &str {
         self.edits.last().map_or(&self.text, |edit| &edit.text)
     }
@@ -108,9 +109,9 @@ impl Sent {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Button {
     pub text: String,
-    /// Empty for a button that opens a URL.
+    /// Callback data. Empty for a button that opens a URL.
     pub data: String,
-    /// Empty for the usual colour.
+    /// Empty for the default colour.
     pub style: String,
 }
 
@@ -136,7 +137,7 @@ impl BotApi {
         BotApi { listener, shared }
     }
 
-    /// For the key `api`: no slash at its end.
+    /// Returns the value of the key `api`, without a slash at its end.
     pub fn url(&self) -> String {
         format!("http://{}", self.listener.address())
     }
@@ -149,7 +150,7 @@ impl BotApi {
         TOKEN
     }
 
-    /// A `[telegram]` table for the configuration, with [`CHAT`] in it.
+    /// Returns a `[telegram]` table for the configuration, with [`CHAT`] in it.
     pub fn config(&self) -> String {
         format!(
             "[telegram]\ntoken = \"{TOKEN}\"\nchats = [{CHAT}]\napi = \"{}\"\n",
@@ -157,15 +158,15 @@ impl BotApi {
         )
     }
 
-    // What users do.
+    // Actions of users.
 
-    /// A message of `user` in `chat`, written now; the chat is known from then on. Returns its
+    /// Queues a message of `user` in `chat`, dated now; the chat is known from then on. Returns its
     /// `update_id`.
     pub fn say(&self, chat: i64, user: i64, text: &str) -> i64 {
         self.say_at(chat, user, text, unix_now())
     }
 
-    /// The same, written at `date` (Unix seconds).
+    /// Queues the same message, dated `date` (Unix seconds).
     pub fn say_at(&self, chat: i64, user: i64, text: &str, date: i64) -> i64 {
         self.change(|state| state.push_message(chat, user, text, date))
     }
@@ -175,13 +176,14 @@ impl BotApi {
         self.change(|state| state.push_callback(chat, user, message_id, data))
     }
 
-    /// An update verbatim, malformed or not; `UPDATE_ID` in it is replaced by the number returned.
+    /// Queues an update verbatim, malformed or not; `UPDATE_ID` in it is replaced by the number
+    /// returned.
     pub fn push_raw(&self, json: &str) -> i64 {
         self.change(|state| state.push_raw(json))
     }
 
-    /// The group `from` becomes the supergroup `to`, which the bot is told in both; what is sent to
-    /// `from` is refused from then on.
+    /// Turns the group `from` into the supergroup `to`, with a service message in both; messages to
+    /// `from` are refused from then on.
     pub fn migrate(&self, from: i64, to: i64) {
         self.add_chat(to);
         self.fail_chat(from, Some(Fault::MigrateTo(to)));
@@ -196,7 +198,7 @@ impl BotApi {
         service(to, "migrate_from_chat_id", from);
     }
 
-    /// A user deletes a message of the bot.
+    /// Deletes a message of the bot, as a user may.
     pub fn delete(&self, message_id: i64) {
         self.change(|state| {
             let sent = state.sent.iter_mut().find(|m| m.message_id == message_id);
@@ -217,9 +219,9 @@ impl BotApi {
         });
     }
 
-    // What the bot did.
+    // Requests of the bot.
 
-    /// All messages in the order in which they were sent, since the last [`BotApi::clear`].
+    /// Returns all messages in the order in which they were sent, since the last [`BotApi::clear`].
     pub fn messages(&self) -> Vec<Sent> {
         let state = locked(&self.shared.state);
         state.sent[state.cleared..].to_vec()
@@ -230,7 +232,7 @@ impl BotApi {
         self.change(|state| state.cleared = state.sent.len());
     }
 
-    /// Waits for a message (as it reads now) that satisfies `wanted`: the first of them.
+    /// Waits for a message whose present version satisfies `wanted`, and returns the first one.
     #[track_caller]
     pub fn wait_message(&self, wanted: impl Fn(&Sent) -> bool) -> Sent {
         self.wait("a message", |state| {
@@ -248,7 +250,7 @@ impl BotApi {
         })
     }
 
-    /// Requests of this method since the start, refused and failed ones included.
+    /// Counts the requests of this method since the start, refused and failed ones included.
     pub fn calls(&self, method: &str) -> usize {
         let state = locked(&self.shared.state);
         state.calls.get(method).copied().unwrap_or(0)
@@ -270,17 +272,17 @@ impl BotApi {
         });
     }
 
-    /// Whatever a request had that the Bot API does not know. Should be empty.
+    /// Returns every use of the API that its documentation does not allow. Should be empty.
     pub fn violations(&self) -> Vec<String> {
         locked(&self.shared.state).violations.clone()
     }
 
-    /// Names and descriptions of the last `setMyCommands`.
+    /// Returns names and descriptions of the last `setMyCommands`.
     pub fn commands(&self) -> Vec<(String, String)> {
         locked(&self.shared.state).commands.clone()
     }
 
-    /// Ids and texts of the answers to pressed buttons.
+    /// Returns ids and texts of the answers to pressed buttons.
     pub fn callback_answers(&self) -> Vec<(String, String)> {
         locked(&self.shared.state).callback_answers.clone()
     }
@@ -293,9 +295,9 @@ impl BotApi {
         self.listener.counts().max_open
     }
 
-    // What goes wrong.
+    // Faults.
 
-    /// The next request of `method` that has no earlier fault waiting gets `fault`.
+    /// Injects `fault` into the next request of `method` that no earlier fault is queued for.
     pub fn fail_next(&self, method: &str, fault: Fault) {
         self.change(|state| {
             let faults = state.next_faults.entry(method.to_owned()).or_default();
@@ -303,7 +305,7 @@ impl BotApi {
         });
     }
 
-    /// Every request of `method` (or [`ANY`]) gets `fault`, until `None` ends it.
+    /// Injects `fault` into every request of `method` (or [`ANY`]) until `None` ends it.
     pub fn fail_always(&self, method: &str, fault: Option<Fault>) {
         self.change(|state| match fault {
             Some(fault) => drop(state.standing_faults.insert(method.to_owned(), fault)),
@@ -311,7 +313,7 @@ impl BotApi {
         });
     }
 
-    /// Everything for `chat` gets `fault`, until `None` ends it.
+    /// Injects `fault` into every request for `chat` until `None` ends it.
     pub fn fail_chat(&self, chat: i64, fault: Option<Fault>) {
         self.change(|state| match fault {
             Some(fault) => drop(state.chat_faults.insert(chat, fault)),
@@ -319,27 +321,27 @@ impl BotApi {
         });
     }
 
-    /// Sets a webhook, which is in the way of `getUpdates` until `deleteWebhook`.
+    /// Sets a webhook: `getUpdates` is refused until `deleteWebhook`.
     pub fn set_webhook(&self) {
         self.change(|state| state.webhook = true);
     }
 
-    /// Telegram's limits: more gets 429.
+    /// Turns Telegram's rate limits on or off: requests beyond them get 429.
     pub fn limit_rate(&self, on: bool) {
         self.change(|state| state.limiter.on = on);
     }
 
-    /// Time that passes for the limits alone: people think before they type.
+    /// Advances the time of the rate limits alone, as if users paused before they typed.
     pub fn let_pass(&self, time: Duration) {
         self.change(|state| state.limiter.let_pass(time));
     }
 
-    /// How often the limits said no.
+    /// Counts the requests that the rate limits refused.
     pub fn floods(&self) -> usize {
         locked(&self.shared.state).limiter.refused
     }
 
-    /// Waits for the answer to the press that was the update `update`: its text.
+    /// Waits for the answer to the button press of the update `update`, and returns its text.
     #[track_caller]
     pub fn wait_answer(&self, update: i64) -> String {
         let id = format!("callback{update}");
@@ -351,12 +353,12 @@ impl BotApi {
         })
     }
 
-    /// The server is gone: connections are cut, new ones refused.
+    /// Stops the server: its connections are cut, new ones refused.
     pub fn pause(&self) {
         self.listener.close();
     }
 
-    /// It is back on the same port, and remembers everything.
+    /// Starts the server again on the same port, with all its state.
     #[track_caller]
     pub fn resume(&self) {
         self.listener.open_again();

@@ -19,8 +19,9 @@ const PLAIN_TAGS: [&str; 15] = [
     "span",
 ];
 
-/// The text that readers see, or why Telegram would refuse. Stricter than the real server in one
-/// thing: a `&` that begins no known entity is an error, where Telegram would show it as it is.
+/// Returns the text that users see, or the reason why Telegram would refuse it. Stricter than the
+/// real server in one thing: a `&` that begins no known entity is an error, where Telegram would
+/// show it as it is.
 pub fn plain_text(html: &str) -> Result<String, String> {
     let mut text = String::new();
     let mut open: Vec<&str> = Vec::new();
@@ -86,7 +87,7 @@ fn quoted_value<'a>(attribute: &'a str, name: &str) -> Option<&'a str> {
     (!value.contains('"')).then_some(value)
 }
 
-/// The character of the entity at the start of `text`, and what follows.
+/// Returns the character of the entity at the start of `text`, and the text after it.
 fn entity(text: &str) -> Option<(char, &str)> {
     let (name, after) = text.strip_prefix('&')?.split_once(';')?;
     let c = match name {
@@ -110,7 +111,8 @@ fn refusal(why: &str) -> String {
     format!("Bad Request: can't parse entities: {why}")
 }
 
-/// The entities of a text that [`plain_text`] takes: kind, offset and length in UTF-16 units.
+/// Returns the entities of a text that [`plain_text`] accepts: kind, offset and length in UTF-16
+/// units.
 pub fn entities(html: &str) -> Vec<(String, i64, i64)> {
     let mut found = Vec::new();
     let mut open: Vec<(String, i64)> = Vec::new();

@@ -1,11 +1,11 @@
-//! How often a bot may write, as the FAQ has it (<https://core.telegram.org/bots/faq>, "My bot is
-//! hitting limits"): about one message a second a chat with short bursts, 20 a minute a group, 30 a
-//! second in all. Edits count.
+//! The rate limits of the FAQ (<https://core.telegram.org/bots/faq>, "My bot is hitting
+//! limits"): about one message per second and chat with short bursts, 20 per minute and group,
+//! 30 per second in all. Edits count.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Messages at once that a chat tolerates.
+/// Burst that a chat may receive, in messages.
 const BURST: f64 = 3.0;
 const GROUP_MOST: usize = 20;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -15,28 +15,32 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Limiter {
     pub on: bool,
-    /// How often it has said no.
+    /// Requests refused so far.
     pub refused: usize,
-    /// Time that has passed for the limiter alone.
+    /// Time by which the clock of the limiter is ahead.
     ahead: Duration,
     chats: HashMap<i64, Chat>,
     all: VecDeque<Instant>,
 }
 
 struct Chat {
-    /// What is left of earlier messages, one flowing off a second.
+    /// Messages in the leaky bucket, which loses one per second.
     level: f64,
     at: Instant,
     last_minute: VecDeque<Instant>,
 }
 
 impl Limiter {
-    /// Lets time pass without taking any: people think before they type.
+    /// Advances the limiter's clock, as if users paused before they typed.
     pub fn let_pass(&mut self, time: Duration) {
         self.ahead += time;
     }
 
-    /// One more message to the chat: the seconds to wait, if it is too many.
+    /// Counts one more message to the chat.
+    ///
+    /// # Errors
+    ///
+    /// The seconds to wait, when it is too many.
     pub fn take(&mut self, chat: i64) -> Result<(), u32> {
         if !self.on {
             return Ok(());

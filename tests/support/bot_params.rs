@@ -1,5 +1,5 @@
-//! The parameters of the Bot API methods that the fake knows, and the check that a request keeps
-//! to them.
+//! The parameters of the Bot API methods that the fake knows, and the check that a request uses
+//! them correctly.
 
 use super::bot_photo::FormValue;
 use super::json::Json;
@@ -19,8 +19,8 @@ use Kind::{Array, Bool, Chat, Int, Object, Str};
 
 pub type Parameters = &'static [(&'static str, Kind)];
 
-/// The parameters of `method`, as <https://core.telegram.org/bots/api> lists them; `None` for a
-/// method that the fake does not have.
+/// Returns the parameters of `method`, as <https://core.telegram.org/bots/api> lists them, or
+/// `None` for a method that the fake does not have.
 pub fn parameters(method: &str) -> Option<Parameters> {
     Some(match method {
         "getMe" => &[],
@@ -80,7 +80,7 @@ pub fn parameters(method: &str) -> Option<Parameters> {
             ("inline_message_id", Str),
             ("media", Object),
             ("reply_markup", Object),
-            // The file that `media` names.
+            // The name of the part that `media` refers to.
             ("photo", Object),
         ],
         "setMyCommands" => &[
@@ -118,7 +118,7 @@ const LINK_PREVIEW_OPTIONS: Parameters = &[
     ("show_above_text", Bool),
 ];
 
-/// Everything that is wrong with the parameters `given` to a method that takes `known`.
+/// Returns every mistake in the parameters `given` to a method that takes `known`.
 pub fn mistakes(given: &[(String, Json)], known: Parameters) -> Vec<String> {
     let mut mistakes = misfits(given, known);
     for (name, value) in given {
@@ -157,7 +157,7 @@ pub fn mistakes(given: &[(String, Json)], known: Parameters) -> Vec<String> {
     mistakes
 }
 
-/// Query parameters as JSON of the kind that each should be; a text that is none stays a text.
+/// Reads query parameters as JSON of the declared type. A text of another type stays a text.
 pub fn from_query(query: &str, known: Parameters) -> Vec<(String, Json)> {
     url::form_urlencoded::parse(query.as_bytes())
         .map(|(name, text)| {
@@ -174,7 +174,7 @@ pub fn from_query(query: &str, known: Parameters) -> Vec<(String, Json)> {
         .collect()
 }
 
-/// The parts of a form as JSON of the kind that each should be.
+/// Reads the parts of a form as JSON of the declared type.
 pub fn from_form(form: Vec<(String, FormValue)>, known: Parameters) -> Vec<(String, Json)> {
     let value = |name: &str, value| match value {
         FormValue::File(file) => file,
@@ -236,7 +236,7 @@ fn bad_commands(commands: &[Json]) -> Vec<String> {
     mistakes
 }
 
-/// `InlineKeyboardMarkup` with callback and URL buttons is what the fake knows.
+/// Checks an `InlineKeyboardMarkup`, in which the fake knows callback and URL buttons.
 fn bad_markup(markup: &Json) -> Vec<String> {
     let mut mistakes = Vec::new();
     mistakes.extend(misfits(

@@ -1,5 +1,5 @@
-//! Pictures in the fake Bot API: `multipart/form-data` (RFC 7578) read strictly, and what is sent
-//! in it.
+//! Pictures in the fake Bot API: `multipart/form-data` (RFC 7578), read strictly, and the methods
+//! that send it.
 
 use super::bot_answer::Answer;
 use super::bot_api::{Edit, Photo};
@@ -7,10 +7,10 @@ use super::bot_state::{Params, State, bad_request, buttons, get, int, message_js
 use super::json::{Json, object};
 use std::time::Instant;
 
-/// Characters of a caption.
+/// Longest caption in characters.
 const CAPTION: usize = 1024;
 
-/// The texts of a form, and its files as `{"width","height","size"}`.
+/// Returns the texts of a form, and its files as `{"width","height","size"}`.
 pub fn read_form(content_type: &str, body: &[u8]) -> Result<Vec<(String, FormValue)>, String> {
     let boundary = content_type
         .strip_prefix("multipart/form-data; boundary=")
@@ -60,7 +60,7 @@ fn part(head: &str, content: &[u8]) -> Result<(String, FormValue), String> {
     Ok((name.to_owned(), FormValue::File(png(content)?)))
 }
 
-/// The size of a picture, if it is one that Telegram takes.
+/// Returns the size of a picture, if Telegram accepts it.
 fn png(bytes: &[u8]) -> Result<Json, String> {
     let number = |at: usize| -> Option<i64> {
         let bytes: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;

@@ -7,8 +7,8 @@ use super::bot_state::{Params, State, bad_request, chat_json, str, user_json};
 use super::json::{Json, object};
 
 impl State {
-    /// Queues the press of a button under one of our messages; one that the fake never saw is shown
-    /// as Telegram shows what it no longer has.
+    /// Queues the press of a button under a message of the bot. A message that the fake never sent
+    /// is reported as Telegram reports one that it no longer has.
     pub fn push_callback(&mut self, chat: i64, user: i64, message_id: i64, data: &str) -> i64 {
         let id = format!("callback{}", self.unconfirmed_id());
         self.callbacks.insert(id.clone());
@@ -48,7 +48,7 @@ impl State {
     }
 }
 
-/// A message with its text and entities, as they are now.
+/// Returns a message with its present text and entities.
 fn as_it_reads(sent: &Sent) -> Json {
     let mut message = vec![
         ("message_id".to_owned(), sent.message_id.into()),

@@ -13,12 +13,12 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longest long poll in seconds: the real server cuts to it.
+/// Longest long poll in seconds. The real server cuts longer ones to it, too.
 const MAX_POLL: i64 = 50;
 
 const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
 
-/// The state, and who waits for it to change.
+/// The state, and the condition that wakes the polls that wait for a change.
 pub struct Shared {
     pub state: Mutex<State>,
     pub changed: Condvar,
@@ -38,7 +38,7 @@ impl Shared {
         result
     }
 
-    /// `None`: the bot is gone, and its request with it.
+    /// Returns `None` when the bot has closed the connection.
     fn get_updates(&self, params: &Params, stream: &TcpStream) -> Option<Answer> {
         let seconds = int(params, "timeout").unwrap_or(0).clamp(0, MAX_POLL);
         let give_up = Instant::now() + Duration::from_secs(seconds.unsigned_abs());
@@ -62,7 +62,7 @@ impl Shared {
             if state.unconfirmed() > 0 || left.is_zero() {
                 return Some(Answer::ok_verbatim(&state.batch(limit)));
             }
-            // Awake now and then to see whether the bot is still there.
+            // Wakes now and then to see whether the bot is still connected.
             let nap = left.min(Duration::from_millis(50));
             let woken = self.changed.wait_timeout(state, nap);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
@@ -91,7 +91,7 @@ pub fn serve(stream: &TcpStream, connection: &Connection, shared: &Shared) {
     }
 }
 
-/// The bytes of the answer; `None` closes the connection.
+/// Returns the bytes of the answer, or `None` to close the connection.
 fn respond(
     request: &Request,
     stream: &TcpStream,
@@ -195,12 +195,16 @@ fn carry_out(method: &str, params: &Params, stream: &TcpStream, shared: &Shared)
     Some(result.map_or_else(|refusal| refusal, Answer::ok))
 }
 
-/// Token and method of `/bot<token>/<method>`.
+/// Splits `/bot<token>/<method>` into token and method.
 fn bot_path(path: &str) -> Option<(&str, &str)> {
     path.strip_prefix("/bot")?.split_once('/')
 }
 
-/// The parameters, or the status and the reason of a refusal.
+/// Reads the parameters.
+///
+/// # Errors
+///
+/// The status and the reason of the refusal.
 fn read_params(request: &Request, method: &str) -> Result<Vec<(String, Json)>, (u16, String)> {
     let known = bot_params::parameters(method).ok_or((404, "unknown method".to_owned()))?;
     let bad = |why: String| (400, why);
@@ -240,7 +244,7 @@ fn checked(
     Err((400, mistakes.join("; ")))
 }
 
-/// Whether the peer has closed, without taking anything off the stream.
+/// Returns whether the peer has closed, without reading from the stream.
 fn is_closed(stream: &TcpStream) -> bool {
     if stream.set_nonblocking(true).is_err() {
         return true;

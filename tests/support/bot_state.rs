@@ -1,4 +1,4 @@
-//! What the fake Bot API remembers, and what its methods do with it. No sockets here.
+//! The state of the fake Bot API, and the effects of its methods on it. No sockets here.
 
 use super::bot_answer::Answer;
 use super::bot_api::{ANY, BOT_NAME, Button, Edit, Fault, Photo, Sent};
@@ -11,22 +11,22 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub type Params = [(String, Json)];
 
 pub struct State {
-    /// Not yet confirmed: id and JSON text.
+    /// Unconfirmed updates: id and JSON text.
     updates: VecDeque<(i64, String)>,
     next_update: i64,
     next_message: i64,
-    /// `None` until a bot says which.
+    /// `None` until the bot sets it.
     allowed_updates: Option<Vec<String>>,
-    /// The newest `getUpdates`; an older one that still waits is ended.
+    /// Number of the newest `getUpdates`; it ends an older one that still waits.
     pub newest_poll: u64,
     pub webhook: bool,
 
     chats: HashSet<i64>,
     topics: HashSet<(i64, i64)>,
-    /// Chat and id of messages that users wrote.
+    /// Chat and id of the messages of users.
     written: HashSet<(i64, i64)>,
     pub sent: Vec<Sent>,
-    /// Messages before this index were cleared away by the test.
+    /// Messages before this index were cleared by the test.
     pub cleared: usize,
     pub callbacks: HashSet<String>,
     pub callback_answers: Vec<(String, String)>,
@@ -34,7 +34,7 @@ pub struct State {
 
     pub calls: HashMap<String, usize>,
     pub violations: Vec<String>,
-    /// The last requests, for the words of a failing test.
+    /// The last requests, for the report of a failing test.
     log: VecDeque<String>,
 
     pub next_faults: HashMap<String, VecDeque<Fault>>,
@@ -85,7 +85,7 @@ impl State {
         self.log.push_front(line);
     }
 
-    /// The fault that is scripted for this request, if any.
+    /// Takes the fault that is queued for this request, if any.
     pub fn take_fault(&mut self, method: &str, params: &Params) -> Option<Fault> {
         let next = self.next_faults.get_mut(method);
         if let Some(fault) = next.and_then(VecDeque::pop_front) {
@@ -101,7 +101,7 @@ impl State {
 
     // Updates.
 
-    /// Queues a text message of a user; not when the bot did not want messages.
+    /// Queues a text message of a user, unless the bot's `allowed_updates` exclude messages.
     pub fn push_message(&mut self, chat: i64, user: i64, text: &str, date: i64) -> i64 {
         self.add_chat(chat);
         let message = self.user_message(chat, user, text, date);
@@ -116,7 +116,7 @@ impl State {
         id
     }
 
-    /// Confirms what is before `offset`; a negative one keeps only the last that many.
+    /// Confirms the updates before `offset`; a negative one keeps only that many from the end.
     pub fn confirm(&mut self, offset: i64) {
         if offset < 0 {
             let keep = usize::try_from(offset.unsigned_abs()).unwrap_or(usize::MAX);
@@ -132,7 +132,7 @@ impl State {
         self.allowed_updates = Some(kinds.collect());
     }
 
-    /// Up to `limit` updates as a JSON array.
+    /// Returns up to `limit` updates as a JSON array.
     pub fn batch(&self, limit: usize) -> String {
         let updates: Vec<&str> = self.updates.iter().map(|(_, json)| json.as_str()).collect();
         format!("[{}]", updates[..limit.min(updates.len())].join(","))
@@ -149,7 +149,7 @@ impl State {
     pub fn push_update(&mut self, kind: &str, content: Json) -> i64 {
         let id = self.new_update_id();
         let wanted = self.allowed_updates.as_ref();
-        // As the real one: an empty list means the default, which has both our kinds.
+        // As on the real server, an empty list means the default, which includes both kinds.
         if wanted.is_none_or(|kinds| kinds.is_empty() || kinds.iter().any(|k| k == kind)) {
             let update = object([("update_id", id.into()), (kind, content)]);
             self.updates.push_back((id, update.to_string()));
@@ -157,7 +157,7 @@ impl State {
         id
     }
 
-    /// The number of the update that comes next.
+    /// Returns the number of the next update.
     pub fn unconfirmed_id(&self) -> i64 {
         self.next_update
     }
@@ -205,7 +205,7 @@ impl State {
         Ok(self.put(params, (chat, topic, reply_to), (html, text), None))
     }
 
-    /// A new message in a chat.
+    /// Adds a message to a chat.
     pub fn put(
         &mut self,
         params: &Params,
@@ -275,7 +275,7 @@ impl State {
         Ok(true.into())
     }
 
-    /// What counts towards the limits, if there are any.
+    /// Counts the request towards the rate limits, if they are on.
     pub fn limit(&mut self, method: &str, params: &Params) -> Result<(), Answer> {
         let counts = method.starts_with("send") || method.starts_with("edit");
         match int(params, "chat_id").filter(|_| counts) {
@@ -316,7 +316,7 @@ impl State {
         Err(bad_request("message to be replied not found"))
     }
 
-    // For the words of a failing test.
+    // For the report of a failing test.
 
     pub fn report(&self) -> String {
         let mut report = String::from("requests:\n");
@@ -352,7 +352,7 @@ pub fn str<'a>(params: &'a Params, name: &str) -> Option<&'a str> {
     get(params, name).and_then(Json::str)
 }
 
-/// The bot as `getMe` tells it.
+/// Returns the bot as `getMe` describes it.
 pub fn bot_json() -> Json {
     object([
         ("id", 987_654.into()),
@@ -375,7 +375,7 @@ pub fn unix_now() -> i64 {
     since.map_or(0, |d| d.as_secs() as i64)
 }
 
-/// The text as sent and as readers see it.
+/// Reads the text, as sent and as users see it.
 fn read_text(params: &Params) -> Result<(String, String), Answer> {
     let (raw, text) = read_html(params, "text")?;
     if text.trim().is_empty() {
@@ -387,7 +387,7 @@ fn read_text(params: &Params) -> Result<(String, String), Answer> {
     Ok((raw, text))
 }
 
-/// A text as sent and as readers see it.
+/// Reads an HTML parameter, as sent and as users see it.
 pub fn read_html(params: &Params, name: &str) -> Result<(String, String), Answer> {
     let raw = str(params, name).unwrap_or_default();
     let text = match str(params, "parse_mode") {

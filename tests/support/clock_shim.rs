@@ -1,11 +1,11 @@
-//! A wall clock of the test's own for the real binary: a library that is preloaded into it.
+//! A wall clock of the test's own for the real binary, by a preloaded library.
 
 use super::agent::Sitemon;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What `adjtimex` comes to, as the agent sees it.
+/// What `adjtimex` returns to the agent.
 #[derive(Clone, Copy, Debug)]
 pub enum Kernel {
     Synchronised = 0,
@@ -13,11 +13,11 @@ pub enum Kernel {
     Refuses = -1,
 }
 
-/// The clock of one agent, which may be set while that runs.
+/// The clock of one agent, which may be set while the agent runs.
 pub struct ClockShim(PathBuf);
 
 impl ClockShim {
-    /// Builds the library with the system's C compiler and puts it before the agent.
+    /// Builds the library with the system's C compiler and preloads it into the agent.
     pub fn before(sitemon: Sitemon) -> (Sitemon, ClockShim) {
         let (library, file) = (sitemon.dir().join("shim.so"), sitemon.dir().join("clock"));
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/clock_shim.c");
@@ -35,7 +35,7 @@ impl ClockShim {
         (sitemon, ClockShim(file))
     }
 
-    /// Sets the clock `ahead` seconds before the true time.
+    /// Sets the clock `ahead` seconds ahead of the true time.
     pub fn set(&self, ahead: i64, kernel: Kernel) {
         let new = self.0.with_extension("new");
         fs::write(&new, format!("{ahead} {}", kernel as i32)).expect("written");

@@ -1,11 +1,11 @@
-//! A file system that never answers, as of a network server that is gone: FUSE whose other end does
-//! not read. Needs root and /dev/fuse.
+//! A file system that never answers, as one of a network server that is gone: FUSE whose server
+//! does not read. Needs root and /dev/fuse.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Mounted over a directory as long as this lives.
+/// A dead file system over a directory, unmounted when this value is dropped.
 pub struct Dead {
     at: PathBuf,
     keeper: Child,

@@ -1,4 +1,4 @@
-//! A server of HTTP/2 frames (RFC 9113) without TLS, for clients that know beforehand.
+//! A server of HTTP/2 frames (RFC 9113) without TLS, for clients with prior knowledge.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -19,14 +19,14 @@ pub const PADDED: u8 = 8;
 /// `:status: 200`, from the static table (RFC 7541, appendix A).
 pub const OK: &[u8] = &[0x88];
 
-/// One connection, whose preface has been read and whose settings are sent.
+/// One connection, after its preface has been read and the settings sent.
 pub struct H2 {
     stream: TcpStream,
-    /// What may be sent on the stream of the last request.
+    /// Send window of the stream of the last request, in bytes.
     pub window: i64,
-    /// What a stream begins with.
+    /// Initial send window of a stream, in bytes.
     first_window: i64,
-    /// The last request.
+    /// Stream of the last request.
     pub id: u32,
 }
 
@@ -60,7 +60,7 @@ impl H2 {
         Ok(self.id)
     }
 
-    /// Data on the stream of the last request, once the window has room for it.
+    /// Sends data on the stream of the last request, once its window has room.
     pub fn data(&mut self, flags: u8, payload: &[u8]) -> io::Result<()> {
         while self.window < payload.len() as i64 {
             self.take()?;
@@ -106,8 +106,8 @@ pub fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A field as a literal that no table is needed for (RFC 7541, section 6.2.2). Of up to 126 bytes
-/// each.
+/// Encodes a field as a literal without indexing (RFC 7541, section 6.2.2). Name and value have at
+/// most 126 bytes.
 pub fn field(name: &[u8], value: &[u8]) -> Vec<u8> {
     let length = |text: &[u8]| vec![text.len() as u8];
     [&[0][..], &length(name), name, &length(value), value].concat()

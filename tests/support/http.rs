@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 const MAX_HEAD: u64 = 64 * 1024;
 const MAX_BODY: u64 = 16 * 1024 * 1024;
 
-/// A request as it came over the wire.
+/// A request as received.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     pub method: String,
@@ -25,7 +25,7 @@ impl Request {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
-    /// The first header `name` (lower case).
+    /// Returns the first header `name` (lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers.find(|(n, _)| n == name).map(|(_, v)| v.as_str())
@@ -37,7 +37,7 @@ impl Request {
     }
 }
 
-/// A stream that is read through a buffer and written directly.
+/// A stream with buffered reads and unbuffered writes.
 pub struct Wire<S> {
     buffered: BufReader<S>,
 }
@@ -48,7 +48,7 @@ impl<S: Read + Write> Wire<S> {
         Wire { buffered }
     }
 
-    /// Waits for the first byte of the next request; false at the end of the connection.
+    /// Waits for the first byte of the next request. Returns false at the end of the connection.
     pub fn has_more(&mut self) -> bool {
         self.buffered
             .fill_buf()
@@ -128,8 +128,8 @@ impl<S: Read + Write> Wire<S> {
         stream.flush()
     }
 
-    /// Swallows what comes until the peer closes; ends early when the stream has a read timeout
-    /// and it passes.
+    /// Discards everything until the peer closes, or until the read timeout of the stream, if it
+    /// has one.
     pub fn swallow(&mut self) -> io::Result<()> {
         loop {
             let read = self.buffered.fill_buf()?.len();
@@ -141,7 +141,7 @@ impl<S: Read + Write> Wire<S> {
     }
 }
 
-/// A whole answer with `Content-Length`.
+/// Returns a whole answer with `Content-Length`.
 pub fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut bytes = head(status, headers);
     let length = format!("Content-Length: {}\r\n\r\n", body.len());
@@ -150,7 +150,7 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Status line and headers, without the empty line that ends them.
+/// Returns status line and headers, without the empty line that ends them.
 pub fn head(status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {status} {}\r\n", reason(status));
     for (name, value) in headers {

@@ -1,5 +1,5 @@
-//! JSON by `serde_json`: the fakes must not read with the eyes of the code that they test. A type of
-//! its own, since `serde_json::Value` takes the last of two members with one key without a word.
+//! JSON by `serde_json`: the fakes must not share a parser with the code that they test. A type of
+//! its own, since `serde_json::Value` silently takes the last of two members with the same key.
 
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,22 +9,22 @@ use std::fmt;
 pub enum Json {
     Null,
     Bool(bool),
-    /// A number without fraction or exponent, exact.
+    /// A number without fraction or exponent.
     Int(i64),
     Float(f64),
     Str(String),
     Array(Vec<Json>),
-    /// In the order of the text; a repeated key is an error.
+    /// Members in the order of the text. A repeated key is an error.
     Object(Vec<(String, Json)>),
 }
 
 impl Json {
-    /// Strict RFC 8259: the whole text, nothing after it.
+    /// Parses a text of strict RFC 8259, with nothing after the value.
     pub fn parse(text: &str) -> Result<Json, String> {
         serde_json::from_str(text).map_err(|e| format!("JSON: {e}"))
     }
 
-    /// The member `key` of an object.
+    /// Returns the member `key` of an object.
     pub fn get(&self, key: &str) -> Option<&Json> {
         match self {
             Json::Object(members) => members.iter().find(|(k, _)| k == key).map(|(_, v)| v),
@@ -86,7 +86,7 @@ impl From<bool> for Json {
     }
 }
 
-/// An object from pairs.
+/// Returns an object with these members.
 pub fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
     Json::Object(members.map(|(k, v)| (k.to_owned(), v)).into())
 }
@@ -164,8 +164,8 @@ impl Serialize for Json {
     }
 }
 
-/// As the real server writes: `/` escaped, and everything beyond ASCII as `\u` escapes, surrogate
-/// pairs included. Neither is found outside strings.
+/// Writes as the real server does: `/` escaped, and everything beyond ASCII as `\u` escapes,
+/// surrogate pairs included. Both occur only in strings.
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = serde_json::to_string(self).map_err(|_| fmt::Error)?;

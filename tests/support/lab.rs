@@ -1,5 +1,5 @@
-//! Sites here and elsewhere, an `uplink` target, the fake Bot API, and the agent that watches: all in
-//! a network of the test's own.
+//! Sites on and beyond the local network, an `uplink` target, the fake Bot API, and the agent that
+//! watches them, all in a network namespace of the test.
 
 use super::agent::{Running, Sitemon};
 use super::bot_api::{BotApi, CHAT, Sent};
@@ -15,12 +15,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A site goes down at the second failure, a second after the first.
+/// Failures until a site is down; `retry` is a second.
 pub const TRIES: usize = 2;
 
 pub struct Lab {
     pub api: BotApi,
-    /// Takes connections and closes them; the one `uplink` target unless [`Lab::uplink`] says otherwise.
+    /// Accepts connections and closes them. The only `uplink` target unless [`Lab::uplink`] sets
+    /// others.
     pub target: Listener,
     uplink: Option<String>,
     sites: Vec<(String, Web)>,
@@ -41,18 +42,18 @@ impl Lab {
         }
     }
 
-    /// Another line, or none, for the key.
+    /// Replaces the line of the key `uplink`, or removes it.
     pub fn uplink(mut self, line: Option<&str>) -> Lab {
         self.uplink = line.map(str::to_owned);
         self
     }
 
-    /// Adds a site of its own at `ip`.
+    /// Adds a site with a server at `ip`.
     pub fn site(self, name: &str, ip: Ipv4Addr) -> Lab {
         self.site_with(name, ip, "")
     }
 
-    /// The same with further keys.
+    /// Adds such a site with further keys.
     pub fn site_with(mut self, name: &str, ip: Ipv4Addr, keys: &str) -> Lab {
         let web = Web::at(ip);
         self.add_table(name, &web.url("/"), keys);
@@ -69,13 +70,13 @@ impl Lab {
         self
     }
 
-    /// Adds a site whose server is the test's business.
+    /// Adds a site whose server the test provides.
     pub fn address(mut self, name: &str, url: &str, keys: &str) -> Lab {
         self.add_table(name, url, keys);
         self
     }
 
-    /// Where the configuration is.
+    /// Returns the directory of the configuration.
     pub fn dir(&self) -> &Path {
         self.sitemon.dir()
     }
@@ -86,8 +87,8 @@ impl Lab {
         ));
     }
 
-    /// Starts the agent, and waits until it listens to the chat and has seen every site working: the
-    /// second check of one begins after the first was judged.
+    /// Starts the agent, and waits until it polls Telegram and has judged every site up: the second
+    /// check of a site begins after the first was judged.
     #[track_caller]
     pub fn start(&self) -> Running {
         let running = self.launch();
@@ -97,7 +98,7 @@ impl Lab {
         running
     }
 
-    /// Starts the agent, for the first time or again, and waits until it listens to the chat.
+    /// Starts the agent, for the first time or again, and waits until it polls Telegram.
     #[track_caller]
     pub fn launch(&self) -> Running {
         let uplink = self.uplink.as_deref().unwrap_or_default();
@@ -107,7 +108,7 @@ impl Lab {
             self.api.config(),
             self.tables
         );
-        // Not by `rewrite`, which adds an `uplink` where there is none.
+        // `rewrite` would add an `uplink` where there is none.
         fs::write(self.sitemon.config_path(), config).expect("the configuration can be written");
         let polls = self.api.calls("getUpdates");
         let mut running = self.sitemon.run();
@@ -124,7 +125,7 @@ impl Lab {
         &site.unwrap_or_else(|| panic!("no site {name}")).1
     }
 
-    /// Refuses connections from now on.
+    /// Makes the site refuse connections from now on.
     #[track_caller]
     pub fn dies(&self, name: &str) {
         self.web(name).stop();
@@ -135,7 +136,7 @@ impl Lab {
         self.web(name).start_again();
     }
 
-    /// Answers 503 from now on, so that its failures can be counted.
+    /// Makes the site answer 503 from now on, so that its failures can be counted.
     #[track_caller]
     pub fn fails(&self, name: &str) {
         self.web(name).set("/", Behaviour::status(503));
@@ -146,7 +147,7 @@ impl Lab {
         self.web(name).set("/", Behaviour::ok());
     }
 
-    /// Connections that the `uplink` target has taken.
+    /// Counts the connections that the `uplink` target has accepted.
     pub fn asked(&self) -> u64 {
         self.target.counts().accepted
     }
@@ -157,7 +158,7 @@ impl Lab {
         self.api.wait_message(|m| m.latest().contains(part))
     }
 
-    /// How many messages have `part` in their present text.
+    /// Counts the messages that have `part` in their present text.
     pub fn count(&self, part: &str) -> usize {
         let messages = self.api.messages();
         messages
@@ -166,7 +167,7 @@ impl Lab {
             .count()
     }
 
-    /// Gives a command and waits for its answer.
+    /// Sends a command and waits for its answer.
     #[track_caller]
     pub fn ask(&self, command: &str) -> String {
         let before = self.api.messages().last().map_or(0, |m| m.message_id);
@@ -175,7 +176,7 @@ impl Lab {
         answer.latest().to_owned()
     }
 
-    /// Waits until what `sitemon status --json` shows, by name, satisfies `wanted`.
+    /// Waits until the states by name in `sitemon status --json` satisfy `wanted`.
     #[track_caller]
     pub fn wait_states(&self, wanted: impl Fn(&BTreeMap<String, String>) -> bool) {
         let give_up = Instant::now() + LIMIT;
@@ -200,7 +201,7 @@ impl Lab {
         self.wait_states(|states| states.get(name).is_some_and(|s| s == state));
     }
 
-    /// The states by name; none while there is no state to read.
+    /// Returns the states by name. Empty while there is no state to read.
     fn states(&self) -> BTreeMap<String, String> {
         let output = self.sitemon.command(&["status", "--json"]);
         let json = Json::parse(&output.stdout).unwrap_or(Json::Null);
@@ -212,13 +213,13 @@ impl Lab {
         pairs.collect()
     }
 
-    /// Asks `/status` until no site is other than up.
+    /// Sends `/status` until all sites are up.
     #[track_caller]
     pub fn wait_all_up(&self) {
         self.wait_status(&format!("{} up", self.sites.len()));
     }
 
-    /// Asks `/status` until the answer has `part` in it: what is on disk may be minutes older.
+    /// Sends `/status` until the answer has `part` in it: the state on disk may be minutes older.
     #[track_caller]
     pub fn wait_status(&self, part: &str) {
         let give_up = Instant::now() + LIMIT;
@@ -232,7 +233,7 @@ impl Lab {
         }
     }
 
-    /// Waits until each of these sites was asked `n` times from now on.
+    /// Waits until each of these sites has received `n` requests from now on.
     #[track_caller]
     pub fn wait_checks(&self, names: &[&str], n: usize) {
         let before: Vec<usize> = names.iter().map(|name| self.web(name).requests()).collect();
@@ -241,7 +242,7 @@ impl Lab {
         }
     }
 
-    /// Ends the agent in good order and looks over what every test wants.
+    /// Ends the agent in good order and checks what holds for every test.
     #[track_caller]
     pub fn end(&self, mut running: Running) {
         assert_eq!(running.terminate().code(), Some(0), "{}", running.stderr());

@@ -9,10 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long any wait of a test may take before it fails. Generous: the machine may be busy.
+/// How long any wait of a test may take before it fails. Generous, since the machine may be busy.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// Looks until it is `done`.
+/// Polls until `done` returns true.
 #[track_caller]
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let give_up = Instant::now() + LIMIT;
@@ -25,7 +25,7 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
 pub type Serve = dyn Fn(&TcpStream, &Connection) + Send + Sync;
 
 pub struct Listener {
-    /// As clients are told.
+    /// The address that clients connect to.
     address: SocketAddr,
     bound: SocketAddr,
     shared: Arc<Shared>,
@@ -41,8 +41,8 @@ impl Listener {
         Listener::on(socket, address, serve)
     }
 
-    /// The same for who connects to `ip`, on `port` or on one of its own. Bound to all addresses, so
-    /// that it outlives the loss of this one.
+    /// Listens for clients that connect to `ip`, on `port` or on a port of its own. Bound to all
+    /// addresses, so that it survives the removal of `ip`.
     pub fn start_at(
         ip: Ipv4Addr,
         port: Option<u16>,
@@ -80,14 +80,14 @@ impl Listener {
         self.address
     }
 
-    /// Refuses connections from now on and cuts off those that are open.
+    /// Refuses connections from now on and cuts those that are open.
     pub fn close(&self) {
         let Some(thread) = locked(&self.thread).take() else {
             return;
         };
         self.shared.closing.store(true, SeqCst);
-        // accept() cannot be interrupted: a connection wakes it. Should it fail, the backlog is
-        // full and accept() is awake anyway.
+        // accept() cannot be interrupted: a connection wakes it. Should that fail, the backlog is
+        // full and accept() returns anyway.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.bound.port()));
         let _ = thread.join();
         for connection in locked(&self.shared.counts).open.values() {
@@ -114,14 +114,14 @@ impl Listener {
         }
     }
 
-    /// Cuts off the connections that are open; new ones are welcome.
+    /// Cuts the connections that are open. New ones are accepted.
     pub fn cut_all(&self) {
         for connection in locked(&self.shared.counts).open.values() {
             let _ = connection.stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// A reading of the counters.
+    /// Locks the counters.
     pub fn counts(&self) -> MutexGuard<'_, Counts> {
         locked(&self.shared.counts)
     }
@@ -160,7 +160,7 @@ struct Shared {
     changed: Condvar,
 }
 
-/// What the server saw of its connections.
+/// The connections as the server sees them.
 #[derive(Default)]
 pub struct Counts {
     open: HashMap<u64, Open>,
@@ -176,7 +176,7 @@ impl Counts {
         self.open.len()
     }
 
-    /// Connections with no request in progress.
+    /// Counts the connections with no request in progress.
     pub fn idle(&self) -> usize {
         self.open.values().filter(|c| !c.busy).count()
     }
@@ -198,7 +198,7 @@ struct Open {
     busy: bool,
 }
 
-/// One connection's place in the counters, given up by scope.
+/// One connection's entry in the counters, removed when this value is dropped.
 pub struct Connection {
     id: u64,
     shared: Arc<Shared>,
@@ -220,13 +220,13 @@ impl Connection {
         })
     }
 
-    /// A request begins.
+    /// Counts the beginning of a request.
     pub fn begin(&self) {
         locked(&self.shared.counts).requests += 1;
         self.set_busy(true);
     }
 
-    /// It is answered: the connection is idle.
+    /// Marks the request as answered, and the connection as idle.
     pub fn end(&self) {
         self.set_busy(false);
     }
@@ -248,7 +248,7 @@ impl Drop for Connection {
     }
 }
 
-/// A poisoned lock is taken all the same: one panicking thread must not hide the test's own words.
+/// Takes a poisoned lock, too: the panic of one thread must not hide the message of the test.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -269,8 +269,8 @@ fn accept_all(socket: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// A port below the range from which the kernel takes the ports of outgoing connections: while we
-/// do not listen, none of those can take it, nor connect to itself.
+/// Binds to a port below the range of the kernel's ephemeral ports: while the listener is closed,
+/// no outgoing connection can take the port, nor connect to itself.
 fn bind_to_lasting_port(ip: Ipv4Addr) -> TcpListener {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = std::process::id().wrapping_mul(61) as u16;

@@ -1,5 +1,5 @@
-//! What the tests need around the real binary: the fake Bot API, test sites, and the binary itself.
-//! Everything is on loopback, with plain threads, and waits on events, not on time.
+//! The environment of the real binary in tests: the fake Bot API, test sites, and the runner of the
+//! binary. Everything is on loopback, with plain threads, and waits for events, not for time.
 
 pub mod agent;
 mod bot_answer;
@@ -13,7 +13,7 @@ mod bot_serve;
 mod bot_state;
 pub mod clock_shim;
 pub mod dead;
-// The library's tests of checks use the rest of it.
+// The tests of checks in the library use the rest of it.
 #[allow(dead_code)]
 pub mod h2;
 pub mod http;
@@ -28,7 +28,7 @@ pub mod tls;
 pub mod web;
 mod web_bodies;
 
-/// The text has this part, or it is shown.
+/// Checks that the text contains `part`, and shows the text otherwise.
 #[track_caller]
 pub fn assert_has(text: &impl AsRef<str>, part: &str) {
     let text = text.as_ref();

@@ -1,5 +1,5 @@
 //! A network of a test's own: the test runs again inside namespaces where every address that it
-//! speaks to is on the loopback interface, whatever it looks like, and nothing leaves it.
+//! connects to is on the loopback interface, and no packet leaves the machine.
 
 use std::any::type_name_of_val;
 use std::fs;
@@ -9,50 +9,50 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Set where the test is inside already.
+/// Environment variable that is set inside the namespaces.
 const INSIDE: &str = "SITEMON_TEST_NAMESPACE";
-/// Networks that the line leads to (TEST-NET-3 and TEST-NET-2 of RFC 5737, and where the default
-/// `uplink` is): all of each is ours.
+/// Networks beyond the uplink (TEST-NET-3 and TEST-NET-2 of RFC 5737, and those of the default
+/// `uplink`). Every address in them is local.
 const ELSEWHERE: [&str; 4] = [
     "203.0.113.1/24",
     "198.51.100.1/24",
     "1.1.1.1/32",
     "9.9.9.9/32",
 ];
-/// A private network, which needs no line, and an address to speak from when the others are gone.
+/// A private network, which needs no uplink, and a source address for when the others are gone.
 const HERE: [&str; 2] = ["10.7.0.1/24", "192.0.2.1/32"];
 
-/// The line, as a test cuts and mends it. It is up at first; no resolver answers.
+/// The network as a test cuts and mends it. The uplink works at first; no resolver answers.
 pub struct Network {
     etc: TempDir,
 }
 
-/// How a line is down.
+/// The way in which the uplink is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Packets go out and nothing comes back: the provider's trouble.
+    /// Packets go out and nothing comes back: a fault at the provider.
     Silent,
-    /// There is no route: the cable is out.
+    /// There is no route: the cable is unplugged.
     Unreachable,
 }
 
 impl Network {
-    /// Site `n` beyond the line.
+    /// The address of site `n` beyond the uplink.
     pub fn elsewhere(n: u8) -> Ipv4Addr {
         Ipv4Addr::new(203, 0, 113, n)
     }
 
-    /// The one name server that is asked. Nothing listens there unless the test does.
+    /// The address of the only name server. Nothing listens there unless the test does.
     pub fn resolver() -> Ipv4Addr {
         Ipv4Addr::new(198, 51, 100, 53)
     }
 
-    /// Where an `uplink` target may be, beyond the line too.
+    /// An address for an `uplink` target, beyond the uplink too.
     pub fn uplink(n: u8) -> Ipv4Addr {
         Ipv4Addr::new(198, 51, 100, n)
     }
 
-    /// Site `n` in the local network.
+    /// The address of site `n` in the local network.
     pub fn lan(n: u8) -> Ipv4Addr {
         Ipv4Addr::new(10, 7, 0, n)
     }
@@ -62,7 +62,7 @@ impl Network {
         for network in ELSEWHERE {
             ip(&format!("addr del {network} dev lo"));
             if how == Cut::Silent {
-                // Sent over the loopback interface to an address that no host has: dropped.
+                // The loopback interface drops packets to an address that is not local.
                 ip(&format!("route add {} dev lo", masked(network)));
             }
         }
@@ -72,18 +72,18 @@ impl Network {
     pub fn mend(&self) {
         for network in ELSEWHERE {
             ip(&format!("addr add {network} dev lo"));
-            // There is none after `Cut::Unreachable`.
+            // After `Cut::Unreachable` there is no such route.
             let _ = try_ip(&["route", "del", &masked(network), "dev", "lo"]);
         }
     }
 
-    /// Makes `address` ours again while the line is cut.
+    /// Makes `address` local again while the uplink is cut.
     #[track_caller]
     pub fn add(&self, address: Ipv4Addr) {
         ip(&format!("addr add {address}/32 dev lo"));
     }
 
-    /// Makes packets to `address`, which is none of ours, vanish; otherwise there is no route.
+    /// Makes packets to `address`, which must not be local, vanish; without this there is no route.
     #[track_caller]
     pub fn silence(&self, address: Ipv4Addr) {
         ip(&format!("route add {address}/32 dev lo"));
@@ -95,16 +95,16 @@ impl Network {
         ip(&format!("addr del {address}/32 dev lo"));
     }
 
-    /// From now on the host name `name` is site `n` beyond the line.
+    /// Makes the host name `name` resolve to site `n` beyond the uplink.
     #[track_caller]
     pub fn resolve(&self, name: &str, n: u8) {
         self.resolve_to(name, Network::elsewhere(n));
     }
 
-    /// From now on the host name `name` leads to `ip`.
+    /// Makes the host name `name` resolve to `ip`.
     #[track_caller]
     pub fn resolve_to(&self, name: &str, ip: Ipv4Addr) {
-        // Written in place: the file is mounted.
+        // Written in place, since the file is mounted.
         let file = fs::OpenOptions::new()
             .append(true)
             .open(self.etc.path().join("hosts"));
@@ -113,7 +113,8 @@ impl Network {
         written.expect("the hosts file can be written");
     }
 
-    /// TCP connections to anywhere that were refused or timed out on their way, since the start.
+    /// Counts the TCP connections of this namespace that were refused or timed out while
+    /// connecting.
     pub fn failed_connects() -> u64 {
         let text = fs::read_to_string("/proc/self/net/snmp").expect("the kernel's counters");
         let mut lines = text.lines().filter(|line| line.starts_with("Tcp:"));
@@ -132,7 +133,8 @@ impl Network {
         for address in ELSEWHERE.iter().chain(&HERE) {
             ip(&format!("addr add {address} dev lo"));
         }
-        // Of the machine's own files a name service could be reached over a socket in the file system.
+        // The machine's own files may name a service behind a Unix socket, which the namespace can
+        // reach.
         let resolver = Network::resolver();
         network.replace("resolv.conf", &format!("nameserver {resolver}\n"));
         network.replace("nsswitch.conf", "hosts: files dns\n");
@@ -149,8 +151,8 @@ impl Network {
     }
 }
 
-/// Runs `test`, which must be the whole of the test function that calls this, in namespaces of its own:
-/// the function is found by the name of the closure. Where the machine does not allow that, it fails.
+/// Runs `test` in namespaces of its own. It must be the whole of the test function that calls this:
+/// the function is found by the name of the closure. Fails where the machine doesn't allow it.
 #[track_caller]
 pub fn in_own_network(test: impl FnOnce(&Network)) {
     if std::env::var_os(INSIDE).is_some() {
@@ -188,7 +190,7 @@ fn unshare() -> Command {
     command
 }
 
-/// `203.0.113.1/24` as a route wants it, without the host's part.
+/// Returns the network of `203.0.113.1/24`, without the host's part, as a route needs it.
 fn masked(network: &str) -> String {
     match network.strip_suffix(".1/24") {
         Some(prefix) => format!("{prefix}.0/24"),

@@ -1,5 +1,5 @@
-//! The site that most tests begin with: every key as the configuration has it by default, but without a
-//! look at its certificate.
+//! The site that most tests begin with: every key has its default, but the certificate is not
+//! inspected.
 
 use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A client with no opinions, for the tests of the fakes: what it is told goes over the wire.
+//! A client without checks, for the tests of the fakes: it sends the bytes it is given.
 
 use super::bot_api::{BotApi, CHAT};
 use super::json::Json;
@@ -26,7 +26,7 @@ pub fn write_call(stream: &mut TcpStream, api: &BotApi, method: &str, body: &str
     stream.write_all(request.as_bytes()).unwrap();
 }
 
-/// Status and body of one answer.
+/// Returns status and body of one answer.
 pub fn read_answer(stream: &mut TcpStream) -> (u16, String) {
     let mut text = String::new();
     loop {
@@ -49,7 +49,7 @@ pub fn read_answer(stream: &mut TcpStream) -> (u16, String) {
     }
 }
 
-/// One call on a connection of its own: status and answer.
+/// Calls a method on a new connection, and returns status and answer.
 pub fn call(api: &BotApi, method: &str, body: &str) -> (u16, Json) {
     let mut stream = connect(&api.url());
     write_call(&mut stream, api, method, body);
@@ -67,7 +67,7 @@ pub fn send_html(api: &BotApi, html: &str) -> (u16, Json) {
     call(api, "sendMessage", &body)
 }
 
-/// A message of the bot that reads "hello"; its id.
+/// Sends a message "hello" of the bot, and returns its id.
 pub fn api_message(api: &BotApi) -> i64 {
     let answer = call(api, "sendMessage", &text_body("hello")).1;
     let result = answer.get("result").unwrap();

@@ -1,5 +1,5 @@
-//! Ways to Telegram: a gate before the Bot API that is shut for who comes straight, and real proxies and
-//! relays beside it.
+//! Routes to Telegram: a gate before the Bot API that can block direct connections, and real
+//! proxies and relays beside it.
 
 use super::listener::{LIMIT, Listener, locked, until};
 use super::tls::Certificate;
@@ -18,29 +18,29 @@ pub const USER: &str = "alice";
 pub const PASSWORD: &str = "pr0xy-pa55word";
 /// The relay's path.
 pub const PATH: &str = "a-long-secret";
-/// Proxies speak from here, so that the gate tells them from who comes straight.
+/// Source address of the proxies, by which the gate tells them from direct connections.
 const PROXIES: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// What happens to a connection that comes straight.
+/// What the gate does with a direct connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Straight {
     Passes,
-    /// Reset once something was said.
+    /// The connection is reset after the first bytes.
     Reset,
-    /// Taken, and nothing is ever answered.
+    /// The connection is accepted and never answered.
     Hangs,
     /// Every request is answered with a page, without TLS.
     Page,
 }
 
-/// A server that passes connections on.
+/// A server that forwards connections.
 pub struct Gate {
     listener: Listener,
     straight: Arc<Mutex<Straight>>,
 }
 
 impl Gate {
-    /// In front of the server at `port` of this machine.
+    /// Forwards to the server at `port` of this machine.
     pub fn before(port: u16) -> Gate {
         let straight = Arc::new(Mutex::new(Straight::Passes));
         let mode = Arc::clone(&straight);
@@ -69,7 +69,7 @@ impl Gate {
         self.listener.address().port()
     }
 
-    /// From now on; connections that are open are cut.
+    /// Sets what happens from now on. Open connections are cut.
     pub fn set(&self, straight: Straight) {
         *locked(&self.straight) = straight;
         self.listener.cut_all();
@@ -90,10 +90,10 @@ fn pass(stream: &TcpStream, to: SocketAddr) {
     });
 }
 
-/// As a firewall does that has read the server's name.
+/// Resets the connection as a firewall does after it has read the server's name.
 fn reset(mut stream: &TcpStream) {
     let _ = stream.read(&mut [0; 512]);
-    // For Linux that is a reset (connect(2), AF_UNSPEC).
+    // On Linux this is a reset (connect(2), AF_UNSPEC).
     let _ = rustix::net::connect_unspec(stream);
 }
 
@@ -108,7 +108,7 @@ fn page(mut stream: &TcpStream) {
     }
 }
 
-/// A program that serves at a port of this machine until it goes out of scope.
+/// A program that listens at a port of this machine, killed when this value is dropped.
 pub struct Server {
     child: Child,
     port: u16,
@@ -116,7 +116,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// `socks5h://`, with a user and a password.
+    /// A `socks5h://` proxy with a user and a password.
     pub fn microsocks() -> Server {
         let port = free_port();
         let (port_text, from) = (port.to_string(), PROXIES.to_string());
@@ -135,7 +135,7 @@ impl Server {
         Server::start("microsocks", "microsocks", &arguments, port, directory())
     }
 
-    /// `http://`, with a user and a password.
+    /// An `http://` proxy with a user and a password.
     pub fn tinyproxy() -> Server {
         let (port, dir) = (free_port(), directory());
         let config = format!(
@@ -145,8 +145,8 @@ impl Server {
         Server::start("tinyproxy", "tinyproxy", &["-d", "-c", &path], port, dir)
     }
 
-    /// nginx with this `server` block, in which `PORT`, `CERT` and `KEY` stand for the port and the files of
-    /// `certificate`.
+    /// Runs nginx with this `server` block, in which `PORT`, `CERT` and `KEY` stand for the port
+    /// and the files of `certificate`.
     pub fn nginx(block: &str, certificate: &Certificate) -> Server {
         let (port, dir) = (free_port(), directory());
         let (cert, key) = certificate.pem();
@@ -174,7 +174,7 @@ impl Server {
         )
     }
 
-    /// node with this script, which listens at the port that is its argument.
+    /// Runs node with this script, which listens at the port in its argument.
     pub fn node(script: &str, files: &[(&str, &str)]) -> Server {
         let (port, dir) = (free_port(), directory());
         for (name, text) in files {
@@ -216,13 +216,13 @@ impl Server {
         self.port
     }
 
-    /// It is gone.
+    /// Kills the program.
     pub fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// As a route, by `scheme`.
+    /// Returns the URL of this route, with `scheme`.
     pub fn route(&self, scheme: &str) -> String {
         format!("{scheme}://{USER}:{PASSWORD}@127.0.0.1:{}", self.port)
     }
@@ -248,7 +248,7 @@ fn path_text(path: &Path) -> String {
     path.to_str().expect("a path of ASCII").to_owned()
 }
 
-/// One that nothing listens at; another program may take it before it is used.
+/// Returns a port that nothing listens at. Another program may take it before it is used.
 fn free_port() -> u16 {
     let give_up = Instant::now() + LIMIT;
     loop {
@@ -257,7 +257,7 @@ fn free_port() -> u16 {
             .local_addr()
             .expect("a bound socket has an address")
             .port();
-        // Below the ports that the kernel gives to others meanwhile.
+        // Below the kernel's ephemeral ports, so that no outgoing connection takes it meanwhile.
         let port = 10_000 + port % 20_000;
         drop(socket);
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
@@ -267,7 +267,7 @@ fn free_port() -> u16 {
     }
 }
 
-/// The block of code in `docs/telegram-blocked.md` in this language, with these parts replaced.
+/// Returns the code block of this language in `docs/telegram-blocked.md`, with these replacements.
 #[track_caller]
 pub fn recipe(language: &str, replaced: &[(&str, &str)]) -> String {
     let page = include_str!("../../docs/telegram-blocked.md");

@@ -1,10 +1,10 @@
-//! A site, the fake Bot API, and the agent that watches the one and talks to the other.
+//! A site, the fake Bot API, and the agent that watches the site and is operated through Telegram.
 
 use super::agent::{Running, Sitemon};
 use super::bot_api::{BotApi, CHAT, Sent};
 use super::web::{Behaviour, Web};
 
-/// One site, `blog`, that is asked every second and is down at its first failure.
+/// One site, `blog`, that is checked every second and is down at its first failure.
 pub struct Scene {
     pub api: BotApi,
     pub web: Web,
@@ -16,20 +16,20 @@ impl Scene {
         Scene::with(BotApi::config)
     }
 
-    /// With another `[telegram]` table.
+    /// Starts with another `[telegram]` table.
     pub fn with(telegram: impl FnOnce(&BotApi) -> String) -> Scene {
         let (api, web) = (BotApi::start(), Web::new());
         let sitemon = Sitemon::new(&(telegram(&api) + &site("blog", &web.url("/"))));
         Scene { api, web, sitemon }
     }
 
-    /// The configuration with further sites or tables at its end.
+    /// Returns the configuration with further sites or tables at its end.
     pub fn config_with(&self, more: &str) -> String {
         self.api.config() + &site("blog", &self.web.url("/")) + more
     }
 
-    /// Starts the agent and waits until it listens to the chat: the first poll brings what waited,
-    /// the second is parked.
+    /// Starts the agent and waits until it polls Telegram: the first poll returns the pending
+    /// updates, the second is parked.
     #[track_caller]
     pub fn start(&self) -> Running {
         let polls = self.api.calls("getUpdates");
@@ -46,7 +46,7 @@ impl Scene {
         self.web.set("/", Behaviour::ok());
     }
 
-    /// Makes the site fail and waits for the message that tells of it.
+    /// Makes the site fail and waits for the alert.
     #[track_caller]
     pub fn outage(&self) -> Sent {
         self.site_fails();
@@ -59,7 +59,7 @@ impl Scene {
         self.api.wait_message(|m| m.latest().contains(part))
     }
 
-    /// Gives a command in the chat, and waits for a new message with `part` in its present text.
+    /// Sends a command in the chat, and waits for a new message with `part` in its present text.
     #[track_caller]
     pub fn ask(&self, command: &str, part: &str) -> Sent {
         let before = self.api.messages().last().map_or(0, |m| m.message_id);
@@ -68,13 +68,13 @@ impl Scene {
             .wait_message(|m| m.message_id > before && m.latest().contains(part))
     }
 
-    /// How many messages have `part` in them.
+    /// Counts the messages that have `part` in them.
     pub fn count(&self, part: &str) -> usize {
         let messages = self.api.messages();
         messages.iter().filter(|m| m.text.contains(part)).count()
     }
 
-    /// Ends the agent in good order and looks over what every test wants.
+    /// Ends the agent in good order and checks what holds for every test.
     #[track_caller]
     pub fn end(&self, mut running: Running) {
         assert_eq!(running.terminate().code(), Some(0), "{}", running.stderr());
@@ -82,7 +82,7 @@ impl Scene {
     }
 }
 
-/// The token is nowhere in the output, and the Bot API has nothing to complain of.
+/// Checks that the token is nowhere in the output, and that every request kept to the Bot API.
 #[track_caller]
 pub fn keeps_the_rules(api: &BotApi, running: &Running) {
     no_token(api, &running.stdout());
@@ -90,14 +90,14 @@ pub fn keeps_the_rules(api: &BotApi, running: &Running) {
     assert_eq!(api.violations(), [""; 0]);
 }
 
-/// Neither the token nor the part of it that is secret is in `text`.
+/// Checks that neither the token nor its secret part is in `text`.
 #[track_caller]
 pub fn no_token(api: &BotApi, text: &str) {
     let secret = api.token().split(':').next_back().unwrap_or_default();
     assert!(!secret.is_empty() && !text.contains(secret), "{text}");
 }
 
-/// A `[[site]]` table.
+/// Returns a `[[site]]` table.
 pub fn site(name: &str, url: &str) -> String {
     format!(
         "[[site]]\nname = \"{name}\"\nurl = \"{url}\"\ninterval = \"1s\"\ntries = 1\nretry = \"1s\"\n"

@@ -1,4 +1,4 @@
-//! Certificates for test servers: a CA of the test's own, good and bad certificates.
+//! Certificates for test servers: a CA of the test's own, valid and invalid certificates.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
@@ -22,7 +22,7 @@ impl TestCa {
         TestCa::until(SystemTime::now() + 3650 * DAY)
     }
 
-    /// One that ends then.
+    /// Creates a CA whose certificate expires at `end`.
     pub fn until(end: SystemTime) -> TestCa {
         let mut params = params(&[], end - 3660 * DAY, end);
         params.distinguished_name = common_name("sitemon test CA");
@@ -43,7 +43,7 @@ impl TestCa {
         path
     }
 
-    /// A certificate for `names` (host names and IP addresses).
+    /// Issues a certificate for `names` (host names and IP addresses).
     pub fn issue(&self, names: &[&str], from: SystemTime, until: SystemTime) -> Certificate {
         let key = new_key();
         let params = params(names, from, until);
@@ -52,18 +52,18 @@ impl TestCa {
         Certificate::new(chain, certificate.pem() + &self.issuer.pem(), &key)
     }
 
-    /// One for `127.0.0.1` and `localhost` that ends in `days` days.
+    /// Issues a certificate for `127.0.0.1` and `localhost` that expires in `days` days.
     pub fn good_for_days(&self, days: u32) -> Certificate {
         self.issue(LOOPBACK, yesterday(), SystemTime::now() + days * DAY)
     }
 
-    /// One for `127.0.0.1` and `localhost` that ended yesterday.
+    /// Issues a certificate for `127.0.0.1` and `localhost` that expired yesterday.
     pub fn expired(&self) -> Certificate {
         self.issue(LOOPBACK, yesterday() - 30 * DAY, yesterday())
     }
 }
 
-/// A chain with its key. Its first certificate is the server's.
+/// A certificate chain with its private key. Its first certificate is the server's.
 #[derive(Clone)]
 pub struct Certificate {
     chain: Vec<CertificateDer<'static>>,
@@ -73,7 +73,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// One for `names`, valid for 90 days, that no CA has signed.
+    /// Creates a self-signed certificate for `names`, valid for 90 days.
     pub fn self_signed(names: &[&str]) -> Certificate {
         let key = new_key();
         let params = params(names, yesterday(), SystemTime::now() + 90 * DAY);
@@ -81,7 +81,7 @@ impl Certificate {
         Certificate::new(vec![certificate.der().clone()], certificate.pem(), &key)
     }
 
-    /// A TLS 1.2 and 1.3 server that speaks HTTP/1.1.
+    /// Returns the configuration of a TLS 1.2 and 1.3 server that speaks HTTP/1.1.
     pub fn server_config(&self) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()));
@@ -95,7 +95,7 @@ impl Certificate {
         Arc::new(config)
     }
 
-    /// The chain and the key as PEM.
+    /// Returns the chain and the key as PEM.
     pub fn pem(&self) -> &(String, String) {
         &self.pem
     }
@@ -107,7 +107,7 @@ impl Certificate {
     }
 }
 
-/// The names of a server on loopback.
+/// Names in the certificate of a server on loopback.
 pub const LOOPBACK: &[&str] = &["127.0.0.1", "localhost"];
 
 pub fn yesterday() -> SystemTime {

@@ -1,5 +1,5 @@
-//! Test sites: an HTTP or HTTPS server on loopback that behaves, and misbehaves, as it is told,
-//! and counts its connections from its own side.
+//! Test sites: an HTTP or HTTPS server on loopback whose answers and faults are set per path, and
+//! which counts its connections.
 
 use super::http::{Request, Wire, answer, head};
 use super::listener::{Connection, Listener, Serve, locked};
@@ -20,27 +20,28 @@ pub enum Behaviour {
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     },
-    /// 302 to this URL, whatever its scheme.
+    /// 302 to this URL, of any scheme.
     Redirect(String),
     /// Reads the request and never answers.
     Hang,
-    /// Waits, then does the other.
+    /// Waits, then does the inner behaviour.
     Delay(Duration, Box<Behaviour>),
     /// Closes without an answer.
     Close,
     /// These bytes instead of HTTP, then closes.
     Garbage(Vec<u8>),
-    /// Status 200, then a byte of the body at a time, for ever.
+    /// Status 200, then endlessly one byte of the body at a time, in this interval.
     Drip(Duration),
-    /// The first bytes instead of HTTP, then the second ones for ever; with none, silence.
+    /// The first bytes instead of HTTP, then the second ones endlessly; if those are empty,
+    /// silence.
     Flood(Vec<u8>, Vec<u8>),
     /// Status 200 and a body of that many bytes.
     Big(u64),
-    /// Announces that many bytes more than it sends, then closes.
+    /// Announces this many bytes more than it sends, then closes.
     Short(u64),
-    /// A body that is unpacked to that many zero bytes (gzip, about 1 to 158).
+    /// A gzip body of this many zero bytes after decompression (compressed about 158 to 1).
     GzipBomb(u64),
-    /// That many headers before a good answer.
+    /// This many header lines before a good answer.
     ManyHeaders(u64),
 }
 
@@ -59,7 +60,7 @@ impl Behaviour {
         }
     }
 
-    /// This status, with a small body where it may have one.
+    /// This status, with a small body where the status allows one.
     pub fn status(status: u16) -> Behaviour {
         let bodiless = matches!(status, 100..=199 | 204 | 304);
         let body = if bodiless { "" } else { "status" };
@@ -78,7 +79,7 @@ impl Behaviour {
         self
     }
 
-    /// Waits before it does this.
+    /// Waits before this behaviour.
     pub fn after(self, delay: Duration) -> Behaviour {
         Behaviour::Delay(delay, Box::new(self))
     }
@@ -106,25 +107,25 @@ struct SiteState {
 const REMEMBERED_REQUESTS: usize = 100;
 
 impl Web {
-    /// A plain HTTP server on which every path answers 200 until [`Web::set`] says otherwise.
+    /// Starts a plain HTTP server on which every path answers 200 until [`Web::set`] changes it.
     pub fn new() -> Web {
         Web::start(|_| Behaviour::ok())
     }
 
-    /// A plain HTTP server on which `handler` decides about paths that were not set.
+    /// Starts a plain HTTP server on which `handler` decides about paths that were not set.
     pub fn start(handler: impl Fn(&Request) -> Behaviour + Send + Sync + 'static) -> Web {
         Web::launch(Box::new(handler), None, Listener::start)
     }
 
-    /// As [`Web::new`], for who connects to `ip`, an address of this machine.
+    /// As [`Web::new`], for clients that connect to `ip`, an address of this machine.
     pub fn at(ip: Ipv4Addr) -> Web {
         Web::launch(Box::new(|_| Behaviour::ok()), None, |serve| {
             Listener::start_at(ip, None, serve)
         })
     }
 
-    /// A plain HTTP server, or one with TLS, for who connects to `ip` on `port`; of its requests
-    /// `handler` decides.
+    /// Starts a server, with TLS if there is a certificate, for clients that connect to `ip` on
+    /// `port`. `handler` decides about its requests.
     pub fn at_port(
         ip: Ipv4Addr,
         port: u16,
@@ -143,19 +144,19 @@ impl Web {
         Web::launch(Box::new(|_| Behaviour::ok()), Some(config), Listener::start)
     }
 
-    /// Adds a path while building.
+    /// Sets the behaviour of a path while building.
     pub fn on(self, path: &str, behaviour: Behaviour) -> Web {
         self.set(path, behaviour);
         self
     }
 
-    /// From the next request on, `path` (without query) does this.
+    /// Sets the behaviour of `path` (without query) from the next request on.
     pub fn set(&self, path: &str, behaviour: Behaviour) {
         let mut state = locked(&self.site.state);
         state.paths.insert(path.to_owned(), behaviour);
     }
 
-    /// From the next connection on, another certificate.
+    /// Uses another certificate from the next connection on.
     pub fn set_certificate(&self, certificate: &Certificate) {
         locked(&self.site.state).tls = Some(certificate.server_config());
     }
@@ -166,37 +167,37 @@ impl Web {
         format!("{scheme}://{}{path}", self.listener.address())
     }
 
-    /// `127.0.0.1:PORT`.
+    /// Returns `127.0.0.1:PORT`.
     pub fn address(&self) -> String {
         self.listener.address().to_string()
     }
 
-    /// The last requests, at most 100, the oldest first.
+    /// Returns the last requests, at most 100, the oldest first.
     pub fn seen(&self) -> Vec<Request> {
         locked(&self.site.state).seen.iter().cloned().collect()
     }
 
-    /// Requests since the start.
+    /// Counts the requests since the start.
     pub fn requests(&self) -> usize {
         self.listener.counts().requests
     }
 
-    /// Connections open now.
+    /// Counts the open connections.
     pub fn open(&self) -> usize {
         self.listener.counts().open()
     }
 
-    /// The most that were open at once.
+    /// Returns the most connections that were open at once.
     pub fn max_open(&self) -> usize {
         self.listener.counts().max_open
     }
 
-    /// Connections since the start.
+    /// Counts the connections since the start.
     pub fn accepted(&self) -> u64 {
         self.listener.counts().accepted
     }
 
-    /// Connections open with no request in progress.
+    /// Counts the open connections with no request in progress.
     pub fn idle_open(&self) -> usize {
         self.listener.counts().idle()
     }
@@ -228,7 +229,7 @@ impl Web {
         self.listener.open_again();
     }
 
-    /// Cuts the connections that are open, as a restarting server does.
+    /// Cuts the open connections, as a restarting server does.
     pub fn cut_all(&self) {
         self.listener.cut_all();
     }
@@ -248,7 +249,7 @@ impl Web {
         });
         let for_threads = Arc::clone(&site);
         let listener = listen(Box::new(move |stream, connection| {
-            // An error is the client's doing; the counters tell of it.
+            // Errors are caused by the client; the counters show them.
             let _ = for_threads.serve_connection(stream, connection);
         }));
         Web { listener, site }
@@ -309,7 +310,7 @@ impl Site {
     }
 }
 
-/// One request being answered.
+/// One request that is being answered.
 struct Exchange<'a, S> {
     wire: &'a mut Wire<S>,
     stream: &'a TcpStream,
@@ -318,7 +319,7 @@ struct Exchange<'a, S> {
 }
 
 impl<S: Read + Write> Exchange<'_, S> {
-    /// Ends with whether the connection can be used again.
+    /// Answers the request, and returns whether the connection can be used again.
     fn act(&mut self, behaviour: &Behaviour) -> io::Result<bool> {
         match behaviour {
             Behaviour::Answer {
@@ -406,7 +407,7 @@ impl<S: Read + Write> Exchange<'_, S> {
         }
     }
 
-    /// Waits, for ever with `None`; an error as soon as the client closes.
+    /// Waits for `time`, or without end for `None`. Fails as soon as the client closes.
     fn linger(&mut self, time: Option<Duration>) -> io::Result<()> {
         let until = time.map(|time| Instant::now() + time);
         loop {

@@ -1,4 +1,4 @@
-//! Bodies that are too big to hold, made chunk by chunk as the client takes them.
+//! Bodies that are too big for memory, generated chunk by chunk as the client reads them.
 
 use std::iter;
 
@@ -6,7 +6,7 @@ pub type Body = Box<dyn Iterator<Item = Vec<u8>>>;
 
 const CHUNK: u64 = 64 * 1024;
 
-/// `size` letters.
+/// A body of `size` letters.
 pub fn letters(size: u64) -> Body {
     Box::new(sizes(size, CHUNK).map(|n| vec![b'b'; n as usize]))
 }
@@ -63,7 +63,7 @@ pub fn gzip_of_zeros(size: u64) -> Body {
     Box::new(iter::once(start).chain(blocks))
 }
 
-/// `total` in portions of at most `portion`.
+/// Splits `total` into portions of at most `portion`.
 fn sizes(total: u64, portion: u64) -> impl Iterator<Item = u64> {
     let mut left = total;
     iter::from_fn(move || {
@@ -73,7 +73,7 @@ fn sizes(total: u64, portion: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// Bits as deflate packs them: from the lowest of each byte.
+/// Bits in the order of deflate: from the lowest of each byte.
 #[derive(Default)]
 struct Bits {
     bytes: Vec<u8>,
@@ -82,7 +82,7 @@ struct Bits {
 }
 
 impl Bits {
-    /// The lowest bit first.
+    /// Appends `count` bits, the lowest first.
     fn put(&mut self, value: u32, count: u32) {
         for i in 0..count {
             self.last |= ((value >> i & 1) as u8) << self.used;
@@ -94,7 +94,7 @@ impl Bits {
         }
     }
 
-    /// A Huffman code: the highest bit first.
+    /// Appends a Huffman code, the highest bit first.
     fn put_code(&mut self, code: u32, count: u32) {
         self.put(code.reverse_bits() >> (32 - count), count);
     }

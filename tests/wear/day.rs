@@ -1,4 +1,4 @@
-//! A day of the whole core in virtual time, over a real state directory; what it writes is counted.
+//! A day of the whole core in virtual time, with a real state directory, whose writes are counted.
 
 use super::plain_site::plain_site;
 use sitemon::monitor::expiry::Subject;
@@ -20,11 +20,11 @@ pub const MINUTE: i64 = 60 * SECOND;
 pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
 
-/// The chat of the user who asks; another one that is only told.
+/// The chat of the user who writes; a second one only receives.
 pub const CHAT: i64 = 7;
 const GROUP: i64 = -100;
 
-/// One question to the world: which site, its how manieth check, and when.
+/// A check: the index of its site, its number among the checks of the site, its time in ms.
 #[derive(Clone, Copy)]
 pub struct Asked {
     pub site: usize,
@@ -32,19 +32,19 @@ pub struct Asked {
     pub clock: i64,
 }
 
-/// What happens to the agent.
+/// The world of the agent.
 pub struct Scene {
     pub sites: Vec<Site>,
     pub outcome: fn(Asked) -> Outcome,
-    /// What Telegram says to the message that is sent then, the how manieth it is.
+    /// Telegram's answer to the n-th message, at this time.
     pub delivery: fn(i64, i64) -> Delivery,
-    /// Our own line is up then.
+    /// Whether the uplink works at this time.
     pub line: fn(i64) -> bool,
-    /// What a look at a certificate or a domain finds, the how manieth it is.
+    /// The n-th result of a look at a certificate or a domain.
     pub expiry: fn(i64, i64) -> Expiry,
-    /// A message comes in so often, from a chat, with a text.
+    /// Messages of users: interval in ms, chat, and text.
     pub writes: Option<(i64, i64, &'static str)>,
-    /// What the user writes at the start.
+    /// A message of the user at the start.
     pub first: Option<&'static str>,
 }
 
@@ -67,13 +67,13 @@ impl Scene {
     }
 }
 
-/// What a day cost.
+/// The writes of a day.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     pub saves: u64,
     pub bytes: u64,
     pub blocks: u64,
-    /// Of the blocks those of the history.
+    /// Blocks that belong to the history.
     pub history: u64,
 }
 
@@ -103,7 +103,7 @@ pub struct Day {
 
 impl Day {
     pub fn new(scene: Scene) -> Day {
-        // It computes all the time: this thread comes after those of tests that measure.
+        // This thread computes all the time: tests that measure go first.
         let _ = rustix::process::setpriority_process(None, 10);
         let dir = tempfile::tempdir().expect("a directory");
         let writer = State::open(dir.path()).expect("opens").load().writer;
@@ -144,7 +144,7 @@ impl Day {
         day
     }
 
-    /// Lives on until then; what that cost.
+    /// Runs until then, and returns the writes.
     pub fn run(&mut self, until: i64) -> Cost {
         let began = self.clock;
         while self.clock < until {

@@ -1,5 +1,5 @@
-//! Ten sites at 1 s, each the worst it can be: the day's budget holds all the same, and another
-//! site's outage is told at once.
+//! Ten sites at 1 s that behave as badly as they can: the writes stay within the day's budget, and
+//! the outage of another site is reported at once.
 
 use super::day::*;
 use sitemon::monitor::outbox::message::Delivery;
@@ -9,10 +9,10 @@ use sitemon::monitor::time::hours;
 use std::time::Duration;
 
 const SITES: usize = 10;
-/// What a day may cost, in KB.
+/// Budget of a day in KB.
 const BUDGET: u64 = 500;
 
-/// Every failure counts, and so does every success.
+/// A site whose every failure and every success counts.
 fn hasty(n: usize) -> Site {
     Site {
         interval: Duration::from_secs(1),
@@ -29,7 +29,7 @@ fn ten() -> Vec<Site> {
     (0..SITES).map(hasty).collect()
 }
 
-/// Under maintenance but for a minute.
+/// Maintenance for the whole day but a minute.
 fn all_day() -> Vec<hours::Window> {
     let hours = hours::Hours {
         from: 0,
@@ -39,7 +39,7 @@ fn all_day() -> Vec<hours::Window> {
     vec![hours::Window { days, hours }]
 }
 
-/// Lives through a day of it.
+/// Runs for a day, and checks the budget.
 #[track_caller]
 fn a_day_of(scene: Scene) -> Day {
     let mut day = Day::new(scene);
@@ -57,7 +57,7 @@ fn a_day_of(scene: Scene) -> Day {
 }
 
 fn no(asked: Asked) -> Outcome {
-    // Another cause each time, and a long one.
+    // A long cause that differs each time.
     bad(&format!(
         "HTTP {}, wanted 200-299: {}",
         400 + asked.nth % 200,
@@ -69,14 +69,14 @@ fn up_if(up: bool, asked: Asked) -> Outcome {
     if up { good(40) } else { no(asked) }
 }
 
-/// Ten changes in a few seconds, then down for long enough to be told, and again.
+/// Several changes in 12 s, then down for long enough to be reported, again and again.
 fn in_bouts(asked: Asked, calm: i64) -> Outcome {
     let shifted = asked.clock + i64::try_from(asked.site).unwrap_or(0) * 31 * SECOND;
     let part = shifted % (calm + 12 * SECOND);
     up_if(part < 12 * SECOND && asked.nth % 2 == 0, asked)
 }
 
-/// A change every so often.
+/// A change in every `span`.
 fn every(span: i64, asked: Asked) -> Outcome {
     let shifted = asked.clock + i64::try_from(asked.site).unwrap_or(0) * 97 * SECOND;
     up_if(shifted / span % 2 == 0, asked)
@@ -139,7 +139,7 @@ fn sites_each_of_which_is_bad_in_its_own_way_and_a_good_one_that_fails() {
     );
 }
 
-/// The most alerts that docs/alerts.md allows a site: each of them must be on disk before it is sent.
+/// The most alerts that docs/alerts.md allows a site. Each must be on disk before it is sent.
 #[test]
 fn sites_that_flap_and_then_stay_down_for_five_minutes_over_and_over() {
     let day = a_day_of(Scene::of(ten(), |asked| {
@@ -248,7 +248,7 @@ fn an_uplink_that_comes_and_goes() {
     let mut seldom = Scene::of(ten(), |asked| up_if(each(asked.clock, 16), asked));
     seldom.line = |clock| each(clock, 16);
     a_day_of(seldom);
-    // The targets alone: sites answer all the while.
+    // Only the targets fail: the sites answer all the time.
     let mut wrong = Scene::of(ten(), |asked| up_if(asked.nth % 30 < 20, asked));
     wrong.line = |clock| each(clock, 1);
     a_day_of(wrong);

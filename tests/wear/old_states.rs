@@ -1,7 +1,8 @@
-//! State directories as earlier versions left them, which must load for ever.
+//! State directories of earlier versions, which must always load.
 //!
-//! Each in `tests/fixtures/state-COMMIT` was written by the binary of that commit, over loopback: two
-//! minutes of eight sites with an orderly end, then a few seconds without Telegram and a `kill -9`.
+//! Each in `tests/fixtures/state-COMMIT` was written by the binary of that commit, over loopback:
+//! two minutes of eight sites with an orderly end, then a few seconds without Telegram and a `kill
+//! -9`.
 
 use super::day::{good, site};
 use sitemon::monitor::outbox::message::{Content, Delivery, Incoming, Update};
@@ -19,11 +20,11 @@ use tempfile::TempDir;
 
 const VERSIONS: [&str; 2] = ["148e1a4", "cc2362a"];
 const CHAT: i64 = -1_001_234_567_890;
-/// 2026-11-29 10:10 UTC: some three minutes after they were killed.
+/// 2026-11-29 10:10 UTC, about three minutes after the kill.
 const NOW: i64 = 1_795_947_000;
 const ADDED: &str = "added";
 
-/// The core over a state directory, some time after its last run.
+/// The core with a state directory, some time after its last run.
 struct Next {
     monitor: Monitor,
     clock: u64,
@@ -91,7 +92,7 @@ impl Next {
             for action in self.monitor.handle(now(self.clock), event) {
                 match action {
                     Action::Send(outgoing) => {
-                        // Else it is the buttons alone that change.
+                        // A touch-up changes only the buttons.
                         if !outgoing.message.touch_up {
                             self.heard.push(outgoing.message.html);
                         }
@@ -119,7 +120,7 @@ impl Next {
         std::mem::take(&mut self.heard)
     }
 
-    /// A site has recovered, by as many checks as that takes.
+    /// Reports a good check of the site.
     fn recovers(&mut self, name: &str) -> Vec<String> {
         let outcome: Outcome = good(10);
         self.feed(Event::Checked {
@@ -207,7 +208,7 @@ fn what_an_earlier_version_wrote_is_known_to_this_one() {
             assert!(said.contains(line), "{version}: {line}: {said}");
         }
 
-        // The next one has the next number.
+        // The next incident has the next number.
         assert_eq!(next.snapshot().next_incident, 7);
     }
 }

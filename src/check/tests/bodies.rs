@@ -1,4 +1,4 @@
-//! Bodies as servers pack them, and what is kept of them.
+//! Compressed bodies, and the part of them that is kept.
 
 use super::server::{Server, request};
 use super::*;
@@ -42,7 +42,7 @@ fn wants_ok(check: &mut HttpCheck) {
     }];
 }
 
-/// JSON that says that all is well, of so many bytes.
+/// Returns JSON of `size` bytes whose `ok` is true.
 fn fine(size: usize) -> Vec<u8> {
     let mut json = b"{\"ok\":true,\"fill\":\"".to_vec();
     json.resize(size - 2, b'x');
@@ -173,7 +173,8 @@ fn empty_blocks_without_end_are_cut() {
     assert_eq!(told(&server, |_| {}), too_large);
 }
 
-/// Sends most of its JSON, and the end when it is told to.
+/// Sends most of its JSON, and the rest after a message in `end`. The receiver gets a message when
+/// a request has come.
 fn halting(end: mpsc::Receiver<()>) -> (Server, mpsc::Receiver<()>) {
     let (begun, has_begun) = mpsc::channel();
     let script = std::sync::Mutex::new((end, begun));
@@ -227,7 +228,7 @@ fn large_bodies_that_are_kept_wait_for_room_and_small_ones_do_not() {
         short.timeout = Duration::from_millis(300);
         let late = run(&client, &short, false).await;
         assert_eq!(failure(&late).0, FailureKind::Timeout);
-        // The end of one is room for the next.
+        // When one of them ends there is room for the next.
         for (_server, end, check) in held {
             end.send(()).expect("it waits");
             assert_eq!(check.await.verdict, Ok(()));

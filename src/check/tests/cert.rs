@@ -1,4 +1,4 @@
-//! The look at certificates: which of a chain ends first, and what a server does to hide it.
+//! Inspection of certificates: which one of a chain expires first, and servers that hide it.
 
 use super::server::Server;
 use super::*;
@@ -21,7 +21,7 @@ use std::time::SystemTime;
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
-/// Now and `days` on, to the second, as certificates know it.
+/// Returns the time in `days` days, in whole seconds, as in certificates.
 pub(super) fn in_days(days: u32) -> SystemTime {
     let now = unix(SystemTime::now());
     SystemTime::UNIX_EPOCH + Duration::from_secs(now.unsigned_abs()) + DAY * days
@@ -32,7 +32,7 @@ pub(super) fn unix(time: SystemTime) -> i64 {
     i64::try_from(since.expect("after 1970").as_secs()).expect("small")
 }
 
-/// A name with an organization, and an end.
+/// Returns parameters with a name, an organization, and an end.
 pub(super) fn params(name: &str, ends: SystemTime) -> CertificateParams {
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
     params.distinguished_name = DistinguishedName::new();
@@ -62,7 +62,7 @@ struct Chain {
 }
 
 impl Chain {
-    /// One certificate that made itself.
+    /// A self-signed certificate.
     fn own(params: &CertificateParams, algorithm: &'static SignatureAlgorithm) -> Chain {
         let key = KeyPair::generate_for(algorithm).expect("a key");
         let leaf = params.self_signed(&key).expect("a certificate");
@@ -72,7 +72,7 @@ impl Chain {
         }
     }
 
-    /// Leaf, intermediate and root, each with its end.
+    /// Leaf, intermediate and root with these ends.
     fn three(leaf: SystemTime, intermediate: SystemTime, root: SystemTime) -> Chain {
         let root_params = ca("root", root);
         let root_key = key();
@@ -93,7 +93,7 @@ impl Chain {
         }
     }
 
-    /// Presents these bytes, whatever they are.
+    /// Presents the certificates as they are, valid or not.
     fn config(self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
         self.config_with(versions, WebPkiClientVerifier::no_client_auth())
     }
@@ -121,7 +121,7 @@ impl Chain {
     }
 }
 
-/// A handshake, and silence until the other side has gone.
+/// Makes a handshake, and then waits until the peer closes.
 fn shake_hands(config: &Arc<ServerConfig>, stream: TcpStream) {
     let tls = ServerConnection::new(config.clone()).expect("a connection");
     let _ = StreamOwned::new(tls, stream).read(&mut [0]);
@@ -136,7 +136,7 @@ pub(super) fn https_site(server: &Server, change: impl FnOnce(&mut HttpCheck)) -
     site(&format!("https://{}/", server.address), change)
 }
 
-/// One look by a client of its own, which must give back its permit.
+/// Inspects the site with a new client, which must release its permit.
 #[track_caller]
 fn look(site: &Site) -> Result<Expiry, Failure> {
     let client = client();
@@ -183,13 +183,13 @@ fn the_certificate_of_the_chain_that_ends_first_is_told() {
     for (leaf, intermediate, root, told) in [
         (near, far, far, ("leaf", "Acme (R3)")),
         (far, near, far, ("R3", "Acme (root)")),
-        // A client has its own roots.
+        // The root in the chain doesn't count, since a client has its own.
         (near, far, in_days(1), ("leaf", "Acme (R3)")),
     ] {
         let chain = Chain::three(leaf, intermediate, root);
         let dir = tempfile::TempDir::new().expect("a directory");
         let path = dir.path().join("ca.der");
-        // Not PEM: without a bundle that can be read, the names have to do.
+        // Not PEM: without a readable bundle the chain is built by names alone.
         std::fs::write(&path, &chain.chain[2]).expect("written");
         let server = chain.serve();
         let found = look(&https_site(&server, |check| check.ca_file = Some(path)));
@@ -201,7 +201,7 @@ fn the_certificate_of_the_chain_that_ends_first_is_told() {
 
 #[test]
 fn what_leads_on_from_a_trusted_root_does_not_count() {
-    // A root that is also signed by an older one, for clients that know only that.
+    // A root that is also signed by an older one, for clients that know only the older one.
     let (far, near) = (in_days(50), in_days(5));
     let mut chain = Chain::three(far, far, far);
     let root = ca("root", far);
@@ -257,10 +257,11 @@ fn certificates_are_linked_by_key_and_not_by_name() {
     for ca_file in [path.as_path(), untrusted] {
         assert_eq!(told(&[&leaf, &short, &stranger], ca_file), Ok(unix(near)));
         assert_eq!(told(&[&leaf, &stranger, &short], ca_file), Ok(unix(near)));
-        // The same key twice: when one has ended there is still a way by the other.
+        // Two intermediates have the same key: when one has expired, the chain by the other is
+        // valid.
         assert_eq!(told(&[&leaf, &short, &renewed], ca_file), Ok(unix(far)));
     }
-    // A longer life that leads nowhere.
+    // An intermediate that lasts longer, but whose issuer isn't trusted.
     let elsewhere = Issuer::new(ca("not trusted", far), key());
     let crossed = ca("R3", far)
         .signed_by(signer.key(), &elsewhere)
@@ -358,7 +359,7 @@ fn a_chain_of_a_hundred_is_no_trouble() {
 #[test]
 fn a_certificate_that_no_verifier_reads_has_dates_all_the_same() {
     let mut chain = Chain::three(in_days(5), in_days(5), in_days(5));
-    // Of version 1, as old devices make them. The key isn't even its own.
+    // A certificate of version 1, as old devices have. The server's key is another one.
     chain.chain = vec![CertificateDer::from_slice(include_bytes!(
         "../wire/x509/samples/v1_t61.der"
     ))];

@@ -1,4 +1,4 @@
-//! Which of a name's addresses is connected to, and which failure is told.
+//! Which of a name's addresses is connected to, and which failure is reported.
 
 use super::server::Server;
 use super::*;
@@ -49,7 +49,7 @@ fn after_a_failure_the_next_address_is_tried_at_once() {
     let (_socket, address) =
         block_on(Race::new(addresses).run(within(5000))).expect("a connection");
     assert_eq!(address, server.address);
-    // Seven head starts would be 1750 ms.
+    // The delays between seven attempts would add up to 1750 ms.
     assert!(start.elapsed() < Duration::from_millis(1000));
 }
 
@@ -72,7 +72,7 @@ fn of_several_failures_the_one_that_tells_most_is_told() {
     let (listener, _queue) = unconnectable();
     let hanging = listener.local_addr().expect("bound");
     let refused = refusing();
-    // The kernel has no way to it.
+    // The kernel has no route to it.
     let unrouted = SocketAddr::from(([255; 4], 80));
     let nowhere = (NoRoute, "network unreachable", unrouted);
     let late = (Timeout, "no connection within 400ms", hanging);
@@ -111,7 +111,7 @@ fn a_name_leads_to_a_connection_and_tells_what_it_took() {
         missing.failure.detail,
         "cannot resolve 127.0.0.1: no IPv6 address"
     );
-    // No resolver is asked for it: it is longer than a label may be.
+    // No resolver is asked: the label is longer than 63 bytes.
     let long = "x".repeat(64);
     let unknown = connect(&long, IpVersion::Any).err().expect("none");
     assert_eq!(unknown.failure.kind, FailureKind::NoName);

@@ -1,5 +1,5 @@
-//! Servers that send much and say nothing: what is no body counts too, and is cut. What servers
-//! send that mean well is not.
+//! Servers that send many bytes outside of the body: those count too, and are cut. Those of
+//! well-behaved servers are not.
 
 use super::server::{Server, request};
 use super::*;
@@ -21,7 +21,7 @@ fn is_cut(server: &Server, change: impl Fn(&mut HttpCheck)) {
     all_permits_back(&client);
 }
 
-/// `first`, then `again` for ever, counting what is taken of that.
+/// Sends `first`, then `again` endlessly, and counts the bytes of `again` that the client takes.
 fn flooding(first: &'static [u8], again: Vec<u8>) -> (Server, Arc<AtomicU64>) {
     let taken = Arc::new(AtomicU64::new(0));
     let count = taken.clone();
@@ -46,7 +46,8 @@ fn chunk_extensions_are_cut() {
     chunk.extend(b"\r\nz\r\n");
     let (server, taken) = flooding(chunked(), chunk);
     is_cut(&server, |_| {});
-    // 8 MiB, what is read between two looks, and what the kernel holds on both sides.
+    // 8 MiB, the bytes read between two checks of the limit, and the kernel's buffers on both
+    // sides.
     let taken = taken.load(Ordering::Relaxed);
     assert!((8 * MIB..32 * MIB).contains(&taken), "{taken}");
     is_cut(&server, |check| check.body = Some("never".to_owned()));
@@ -59,7 +60,7 @@ fn packed_bytes_and_chunk_extensions_are_cut_together() {
         let head =
             b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
         let start = b"a\r\n\x1f\x8b\x08\0\0\0\0\0\0\xff\r\n";
-        // 6 MiB of blocks of no bytes, and as much of extensions.
+        // 6 MiB of blocks without data, and as much of chunk extensions.
         let blocks = [0, 0, 0, 0xff, 0xff].repeat(3000);
         let extension = "x".repeat(blocks.len());
         let line = format!("{:x};{extension}\r\n", blocks.len());
@@ -148,7 +149,7 @@ fn small_chunks_with_modest_extensions_are_no_flood() {
         }
     });
     let client = client();
-    // 1.2 MB each, of which 0.2 are a body.
+    // 1.2 MB each, of which 0.2 MB are a body.
     for _ in 0..12 {
         let good = site(&server.url(), |check| {
             check.body = Some("bodybody".to_owned())
@@ -241,7 +242,7 @@ mod http2 {
 
     fn serving(script: impl Fn(&mut H2) -> io::Result<()> + Send + Sync + 'static) -> Server {
         Server::new(move |stream| {
-            // An error is the client's doing.
+            // Errors are caused by the client.
             let _ = H2::accept(stream).and_then(|mut h2| script(&mut h2));
         })
     }
@@ -334,10 +335,10 @@ mod http2 {
                 seen.fetch_max(h2.window.unsigned_abs(), Ordering::Relaxed);
             }
             h2.data(END_STREAM, b"end")?;
-            // Closing at once would reset.
+            // Closing at once would reset the connection.
             h2.request().map(drop)
         });
-        // Its end is seen only when all of the window's updates have come.
+        // The client sees the end of the body only if it has sent all window updates.
         let good = outcome(&server.url(), |check| {
             h2(check);
             check.body = Some("zend".to_owned());

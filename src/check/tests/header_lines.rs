@@ -1,4 +1,4 @@
-//! Heads as curl and browsers take them, whatever isahc's parser says (`http/quirks/header_lines.rs`).
+//! Heads that curl and browsers accept, but isahc's parser doesn't (`http/quirks/header_lines.rs`).
 
 use super::server::Server;
 use super::*;

@@ -1,5 +1,5 @@
-//! Servers that mean no good: each is one check that ends in time, with a cause, in bounded
-//! memory, and gives its permit back.
+//! Hostile servers: each is one failed check that ends in time, with a cause, in bounded
+//! memory, and releases its permit.
 
 use super::server::{Server, request};
 use super::*;
@@ -47,7 +47,7 @@ fn a_server_that_closes_is_told_by_where_it_did() {
         protocol("answer broken off")
     );
     let reset = Server::new(|mut stream| {
-        // Closed with a byte unread: a reset (RFC 1122, 4.2.2.13).
+        // Closing with an unread byte resets the connection (RFC 1122, section 4.2.2.13).
         let _ = std::io::Read::read(&mut stream, &mut [0]);
     });
     let told = told(&reset, Duration::from_secs(5));
@@ -78,7 +78,7 @@ fn silence_is_a_timeout_that_says_where() {
     let timeout = |detail: &str| (FailureKind::Timeout, detail.to_owned());
     assert_eq!(told(&silent, short), timeout("no answer within 300ms"));
     let headers = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
-    // isahc hands out the head with the first byte of the body.
+    // isahc returns the head together with the first byte of the body.
     assert_eq!(told(&headers, short), timeout("no answer within 300ms"));
     let half = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
     assert_eq!(
@@ -138,7 +138,7 @@ fn endless_headers_are_too_large() {
     assert_eq!(told(&endless(&LONG), limit), too_large, "few but long ones");
 }
 
-/// `head`, then `chunk` for as long as it is taken.
+/// Sends `head`, then `chunk` as long as the client takes it.
 fn endless(head: &'static str, chunk: &'static [u8]) -> Server {
     Server::new(move |mut stream: TcpStream| {
         while request(&mut stream).is_some() {

@@ -1,4 +1,4 @@
-//! Plain HTTP: verdicts, redirects, what is sent, which connection is used.
+//! Plain HTTP: verdicts, redirects, requests as sent, reuse of connections.
 
 use super::server::{Server, request};
 use super::*;
@@ -41,7 +41,7 @@ fn what_waits_for_our_own_threads_is_lag_and_a_slow_server_is_not() {
     });
     let client = client();
     let slow = site(&slow.url(), |_| {});
-    // This machine may be slow too, but hardly each time.
+    // A busy machine causes lag too, but hardly in all five checks.
     let lags = (0..5).map(|_| {
         assert_eq!(block_on(run(&client, &slow, false)).verdict, Ok(()));
         client.take_lag()
@@ -237,7 +237,7 @@ fn a_refused_connection_is_told_with_its_address() {
 
 #[test]
 fn a_name_that_does_not_exist_is_no_name_where_a_resolver_says_so() {
-    // RFC 6761: never resolves. Without any resolver that cannot be told.
+    // RFC 6761: such a name never resolves. Without any resolver this can't be known.
     let outcome = outcome("http://nothing.invalid/", |_| {});
     assert_eq!(outcome.address, None);
     let denied = (
@@ -267,7 +267,7 @@ fn an_address_of_the_wrong_family_is_no_name() {
 
 #[test]
 fn a_network_without_a_route_is_told_from_a_host_that_refuses() {
-    // Linux makes no TCP connection to a broadcast address, whatever routes there are.
+    // Linux makes no TCP connection to a broadcast address, whatever routes exist.
     let outcome = outcome("http://255.255.255.255/", |_| {});
     let told = (FailureKind::NoRoute, "network unreachable");
     assert_eq!(failure(&outcome), told);
@@ -392,7 +392,7 @@ fn a_permit_is_held_until_the_transfer_has_ended() {
         run(&client, &site, false).await;
     };
     block_on(check.or(cancelled));
-    // The check is gone, its connection isn't.
+    // The check was dropped; its transfer goes on.
     assert_eq!(client.permits_in_use(), 1);
     assert!(ending.try_recv().is_err());
     ending

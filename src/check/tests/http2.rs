@@ -1,4 +1,4 @@
-//! Answers over HTTP/2 that break its rules (RFC 9113, sections 8.1.1 and 8.2): the check ends at
+//! Answers over HTTP/2 that violate RFC 9113, sections 8.1.1 and 8.2: the check ends at
 //! once, whatever the server does afterwards (`http/quirks/http2_faults.rs`).
 
 use super::h2::*;
@@ -8,10 +8,10 @@ use std::io;
 
 const MALFORMED: &str = "answer is malformed HTTP/2";
 
-/// Answers each request with `frames`, and waits for what the client says to that.
+/// Answers each request with `frames`, and reads the client's reaction.
 fn answering(frames: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static) -> Server {
     Server::new(move |stream| {
-        // An error is the client's doing.
+        // Errors are caused by the client.
         let _ = H2::accept(stream).and_then(|mut h2| -> io::Result<()> {
             loop {
                 let id = h2.request()?;
@@ -21,14 +21,14 @@ fn answering(frames: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static) -> Server 
     })
 }
 
-/// With much more time than anything here takes.
+/// A site with a timeout that is much longer than anything here takes.
 fn patient(server: &Server) -> Site {
     let mut site = site(&server.url(), |check| check.version = HttpVersion::Http2);
     site.timeout = Duration::from_secs(60);
     site
 }
 
-/// Checks the server a few times, since what is being looked for came now and then.
+/// Checks the server several times, since the fault that is tested for showed only at times.
 #[track_caller]
 fn ends_with_one_of(causes: &[&str], frames: impl Fn(u32) -> Vec<u8> + Send + Sync + 'static) {
     let server = answering(frames);
@@ -49,7 +49,7 @@ fn ends_with(cause: &str, frames: impl Fn(u32) -> Vec<u8> + Send + Sync + 'stati
     ends_with_one_of(&[cause], frames);
 }
 
-/// A head of these fields, and `hello`.
+/// Returns a head with these fields, and the body `hello`.
 fn hello(id: u32, fields: &[&[u8]]) -> Vec<u8> {
     let head = frame(HEADERS, END_HEADERS, id, &fields.concat());
     [head, frame(DATA, END_STREAM, id, b"hello")].concat()
@@ -114,7 +114,7 @@ fn an_answer_without_a_status_or_of_another_length_ends_the_check_at_once() {
             hello(id, &[OK, &field(b"content-length", length)])
         });
     }
-    // An answer that ends with its interim one.
+    // The interim answer ends the stream.
     ends_with(MALFORMED, |id| {
         frame(
             HEADERS,
@@ -127,27 +127,27 @@ fn an_answer_without_a_status_or_of_another_length_ends_the_check_at_once() {
 
 #[test]
 fn frames_that_are_out_of_place_end_the_check_at_once() {
-    // libcurl notices some of them by itself.
+    // libcurl itself detects some of them.
     let causes = [MALFORMED, "answer is not HTTP/2"];
     let trailer = field(b"a", b"b");
     let frames: [fn(u32) -> Vec<u8>; 9] = [
-        // A body before its head, a head in the middle of another, one that cannot be read.
+        // A body before its head, a head within another, an undecodable one.
         |id| frame(DATA, END_STREAM, id, b"hello"),
         |id| frame(HEADERS, 0, id, OK).repeat(2),
         |id| frame(HEADERS, END_HEADERS, id, &[0xff; 20]),
-        // Settings of an odd size, windows that are not opened, streams that are not there.
+        // Settings of an odd size, empty window updates, streams that do not exist.
         |_| frame(SETTINGS, 0, 0, &[0; 5]),
         |_| frame(WINDOW_UPDATE, 0, 0, &[0; 4]),
         |id| frame(WINDOW_UPDATE, 0, id, &[0; 4]),
         |id| hello(id + 10, &[OK]),
         |id| frame(RST_STREAM, 0, id + 10, &[0; 4]),
-        // Larger than was asked for.
+        // A frame larger than the client allows.
         |id| frame(DATA, 0, id, &[0; 17_000]),
     ];
     for frames in frames {
         ends_with_one_of(&causes, frames);
     }
-    // A trailer that does not end the answer.
+    // A trailer that does not end the stream.
     ends_with_one_of(&causes, move |id| {
         let head = frame(HEADERS, END_HEADERS, id, OK);
         let trailer = frame(HEADERS, END_HEADERS, id, &trailer);

@@ -1,4 +1,4 @@
-//! HTTPS: what is trusted, what is told when it isn't, and learnt roots.
+//! HTTPS: trust, the causes of its failures, and learnt roots.
 
 use super::server::{Server, request};
 use super::*;
@@ -45,7 +45,7 @@ impl Ca {
     }
 }
 
-/// `chain`: the leaf, and its key, first.
+/// Serves `chain`, its leaf first. `key` is the leaf's.
 pub(super) fn config(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<ServerConfig> {
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -58,7 +58,7 @@ pub(super) fn config(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<
     Arc::new(config)
 }
 
-/// Answers `OK` to everything, with whatever certificate is in `config` when a client connects.
+/// Answers `OK` to every request, with the certificate that is in `config` when a client connects.
 pub(super) fn serve(config: Arc<Mutex<Arc<ServerConfig>>>) -> Server {
     Server::new(move |stream| {
         let config = config.lock().expect("unpoisoned").clone();
@@ -76,7 +76,8 @@ pub(super) fn url(server: &Server) -> String {
     format!("https://{}/", server.address)
 }
 
-/// A bundle with the roots of `cas`; as large as a system's, or what is learnt isn't worth it.
+/// Writes a bundle with the roots of `cas`. As large as a system's, since roots are not learnt from
+/// small ones.
 pub(super) fn bundle(dir: &TempDir, cas: &[&Ca]) -> PathBuf {
     let path = dir.path().join("bundle.pem");
     let mut pem: String = cas.iter().map(|ca| ca.pem.as_str()).collect();
@@ -96,7 +97,7 @@ fn told(config: Arc<ServerConfig>, ca: &Ca) -> (FailureKind, String) {
     (kind, detail.to_owned())
 }
 
-/// Certificates that are not accepted where `ca` is trusted, and why.
+/// Returns certificates that a client which trusts `ca` rejects, and the causes.
 pub(super) fn rejected(ca: &Ca) -> Vec<(Arc<ServerConfig>, FailureKind, &'static str)> {
     use FailureKind::{Tls, Untrusted};
     let now = SystemTime::now();
@@ -104,7 +105,7 @@ pub(super) fn rejected(ca: &Ca) -> Vec<(Arc<ServerConfig>, FailureKind, &'static
         p.not_before = (now - 90 * DAY).into();
         p.not_after = (now - 3 * DAY).into();
     });
-    // What a captive portal shows.
+    // The certificate of a captive portal.
     let other = ca.config(|p| {
         p.subject_alt_names = vec![rcgen::SanType::DnsName(
             "other.example".try_into().expect("a name"),
@@ -172,7 +173,7 @@ fn without_verification_any_certificate_will_do() {
 fn a_hello_fits_into_one_segment() {
     let (tell, told) = std::sync::mpsc::channel();
     let server = Server::new(move |mut stream| {
-        // Handshake record: its length stands behind type and version (RFC 8446 section 5.1).
+        // The length of the record follows its type and version (RFC 8446, section 5.1).
         let mut head = [0; 5];
         let _ = std::io::Read::read_exact(&mut stream, &mut head);
         let _ = tell.send(u16::from_be_bytes([head[3], head[4]]));
@@ -215,7 +216,7 @@ fn tls_site_at(server: &Server) -> Site {
     site_of(Check::Tls(check), Duration::from_secs(5))
 }
 
-/// A server with this certificate, and with some other key.
+/// Presents this certificate, with a key that isn't its own.
 fn presenting(certificate: &[u8]) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = KeyPair::generate().expect("a key").serialize_der();
@@ -242,7 +243,7 @@ fn a_server_that_speaks_no_tls_is_told_so() {
     };
     let plain = Server::new(|mut stream| {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-        // Until the other side has read it: closing at once would reset.
+        // Until the client has read it: closing at once would reset the connection.
         while std::io::Read::read(&mut stream, &mut [0; 512]).is_ok_and(|n| n > 0) {}
     });
     assert_eq!(
@@ -298,7 +299,7 @@ fn a_ca_file_that_cannot_be_used_is_named() {
         let outcome = outcome("https://127.0.0.1:1/", |check| check.ca_file = Some(path));
         failure(&outcome).1.to_owned()
     };
-    // The port refuses first: nothing is read for a connection that isn't made.
+    // The port refuses first: the file is not read when no connection is made.
     assert!(told("/nowhere.pem".into()).starts_with("connection refused"));
     let server = serve(Arc::new(Mutex::new(Ca::new().config(|_| {}))));
     let missing = outcome(&url(&server), |check| {
@@ -314,14 +315,14 @@ fn a_ca_file_that_cannot_be_used_is_named() {
     assert_eq!(missing.address, Some(server.address.ip()));
 }
 
-/// Answers each connection with `answer`, in one segment with the end of TCP, without ending TLS.
+/// Answers with `answer` in one segment with the FIN, without close_notify.
 fn farewell(answer: &'static [u8], ca: &Ca) -> Server {
     let config = ca.config(|_| {});
     Server::new(move |stream| {
         let tls = ServerConnection::new(config.clone()).expect("a connection");
         let mut stream = StreamOwned::new(tls, stream);
         request(&mut stream);
-        // Held back until the socket is closed.
+        // Holds the segment back until the socket is closed.
         rustix::net::sockopt::set_tcp_cork(&stream.sock, true).expect("corked");
         let _ = stream.write_all(answer);
     })

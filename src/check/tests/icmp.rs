@@ -1,4 +1,4 @@
-//! Pings, on the loopback and in a network of the test's own.
+//! Pings, on loopback and in a network of the test's own.
 
 use super::{client, failure, site_of};
 use crate::check::deadline::Deadline;
@@ -20,9 +20,9 @@ const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const SECONDS: Duration = Duration::from_secs(5);
 const GROUPS: &str = "/proc/sys/net/ipv4/ping_group_range";
-/// Set where a test is inside its own network already.
+/// Environment variable that is set inside the test's own network.
 const INSIDE: &str = "SITEMON_TEST_NAMESPACE";
-/// The loopback as it is everywhere.
+/// The loopback interface alone.
 const LOOPBACK: [&str; 1] = ["link set lo up"];
 
 fn ping_site(host: &str, ip: IpVersion, timeout: Duration) -> Site {
@@ -39,7 +39,7 @@ fn outcome(host: &str, timeout: Duration) -> Outcome {
     block_on(run(&client(), &site, false))
 }
 
-/// Three requests over a socket of this kind alone.
+/// Sends three requests with sockets of this kind only.
 async fn ping_within(address: IpAddr, kind: Kind, timeout: Duration) -> Result<Tally, Failure> {
     let open = |wanted| match wanted == kind {
         true => socket(address, kind),
@@ -52,15 +52,15 @@ fn ping_over(address: IpAddr, kind: Kind) -> Result<Tally, Failure> {
     block_on(ping_within(address, kind, SECONDS))
 }
 
-/// The loopback's addresses, of IPv6 only where there is IPv6.
+/// Returns the loopback addresses, `::1` only where there is IPv6.
 fn loopback() -> Vec<IpAddr> {
     let there = |address: &IpAddr| UdpSocket::bind((*address, 0)).is_ok();
     [V4, V6].into_iter().filter(there).collect()
 }
 
-/// Runs `test`, which must be the whole of the test function that calls this, in an empty network of
-/// its own, set up by the commands of ip(8), with ping sockets for this user: the function runs again
-/// there, and is found by the name of the closure.
+/// Runs `test` in an empty network of its own, set up by these commands of ip(8), with ping sockets
+/// for this user. `test` must be the whole of the test function that calls this: the function runs
+/// again there, and is found by the name of the closure.
 #[track_caller]
 fn in_own_network<T: FnOnce()>(setup: &[&str], test: T) {
     if std::env::var_os(INSIDE).is_some() {
@@ -98,7 +98,7 @@ fn ip(line: &str) {
     assert!(done.success(), "ip {line}");
 }
 
-/// `3 of 3 answered, a/b/c ms` with a ≤ b ≤ c.
+/// Checks for `3 of 3 answered, a/b/c ms` with a ≤ b ≤ c.
 #[track_caller]
 fn assert_all_answered(outcome: &Outcome, address: IpAddr) {
     assert_eq!(outcome.verdict, Ok(()));
@@ -159,10 +159,10 @@ fn two_raw_pings_of_one_address_do_not_take_each_other_s_answers() {
     });
 }
 
-/// Answers each echo request on the loopback, given with its IP header, its identifier and its
-/// number, with the packets that `script` makes of it. Never ends.
+/// Answers each echo request on loopback with the packets that `script` returns for the request
+/// (with its IP header), its identifier and its number. Never ends.
 fn answering<T>(script: impl Fn(&[u8], u16, u16) -> Vec<Vec<u8>>) -> impl Future<Output = T> {
-    // Before the first request is sent.
+    // Opened now, before the first request is sent.
     let raw = Async::new(socket(V4, Kind::Raw).expect("a raw socket")).expect("a socket");
     let mut buffer = [0; 512];
     async move {
@@ -183,7 +183,7 @@ fn answering<T>(script: impl Fn(&[u8], u16, u16) -> Vec<Vec<u8>>) -> impl Future
     }
 }
 
-/// Only what a test sends answers its pings.
+/// Turns the kernel's own answers on loopback off.
 fn mute_the_loopback() {
     let mute = "/proc/sys/net/ipv4/icmp_echo_ignore_all";
     std::fs::write(mute, "1").expect("the sysctl");
@@ -221,7 +221,7 @@ fn answers_that_are_not_ours_do_not_count_and_one_that_is_will_do() {
                     answers.push(answer(id ^ 1, number, payload));
                 }
                 if number == 1 {
-                    // Twice.
+                    // The right answer twice.
                     answers.extend([right.clone(), right]);
                 }
                 match number {
@@ -244,7 +244,7 @@ fn answers_that_are_not_ours_do_not_count_and_one_that_is_will_do() {
 
 #[test]
 fn a_refusal_is_told_before_the_time_is_up() {
-    /// RFC 1071.
+    /// The Internet checksum (RFC 1071).
     fn sum(bytes: &[u8]) -> [u8; 2] {
         let words = bytes
             .chunks(2)
@@ -262,7 +262,7 @@ fn a_refusal_is_told_before_the_time_is_up() {
             ] {
                 let script = |packet: &[u8], _, _| {
                     let mut error = vec![3, code, 0, 0, 0, 0, 0, 0];
-                    // The least that a router quotes (RFC 792).
+                    // The least that a router quotes of a packet (RFC 792).
                     error.extend(&packet[..28]);
                     let sum = sum(&error);
                     error[2..4].copy_from_slice(&sum);
@@ -311,7 +311,7 @@ fn silence_is_a_timeout() {
 
 #[test]
 fn a_machine_that_is_off_is_told_before_the_time_is_up() {
-    // No host answers to ARP and neighbour solicitations on this wire.
+    // No host answers ARP requests and neighbour solicitations on this link.
     let setup = [
         "link set lo up",
         "link add wire type veth peer name end",
@@ -351,7 +351,7 @@ fn what_this_machine_cannot_send_is_told_at_once() {
             assert_eq!(outcome.address, host.parse().ok());
             (kind, cause.to_owned())
         };
-        // Nothing but loopback is up: no address to come from.
+        // Only loopback is up, so there is no source address.
         let local = Failure::local(LocalFault::Address);
         let local = (local.kind, local.detail);
         assert_eq!(told("192.0.2.1"), local);

@@ -1,4 +1,4 @@
-//! Conditions on JSON bodies, as they come over the wire.
+//! Conditions on JSON bodies, over real connections.
 
 use super::server::{Server, request};
 use super::*;
@@ -20,7 +20,7 @@ fn answering(body: &str) -> Server {
     Server::routing(move |_| answer.clone())
 }
 
-/// The cause, or nothing.
+/// Returns the cause, or an empty text.
 #[track_caller]
 fn told(server: &Server, change: impl FnOnce(&mut HttpCheck)) -> String {
     let outcome = outcome(&server.url(), |check| {
@@ -89,7 +89,7 @@ fn a_text_that_is_wanted_is_looked_for_first() {
 
 #[test]
 fn json_is_judged_after_decompression() {
-    // By gzip: {"data":{"status":"ok"}}
+    // {"data":{"status":"ok"}}, compressed by gzip.
     let server = Server::closing(
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\
         \x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\x56\x4a\x49\x2c\x49\x54\xb2\xaa\x56\x2a\x2e\x49\x2c\x29\x2d\x56\xb2\x52\xca\xcf\x56\xaa\xad\x05\x00\x33\x2b\x3c\x05\x18\x00\x00\x00",

@@ -1,4 +1,4 @@
-//! Learnt roots in TLS checks: one root instead of the whole bundle, and never more than it.
+//! Learnt roots in TLS checks: one root instead of the whole bundle, but only roots of the bundle.
 
 use super::https::{Ca, DAY, bundle};
 use super::server::Server;

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// What every request looked like, in lower case.
+/// The head of every request, in lower case.
 type Seen = Arc<Mutex<Vec<String>>>;
 
 fn answer(status: &str, headers: &str, body: &str) -> String {
@@ -16,7 +16,7 @@ fn answer(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
 }
 
-/// A little site: `/login` has the form, `/session` takes it, `/home` is behind it.
+/// A small site: `/login` has the form, `/session` receives it, `/home` needs the session.
 fn application() -> (Server, Seen) {
     let seen = Seen::default();
     let (log, tokens) = (seen.clone(), AtomicUsize::new(0));
@@ -93,7 +93,7 @@ fn status(from: u16, to: u16) -> Option<LoginExpect> {
     Some(LoginExpect::Status(StatusSet { ranges }))
 }
 
-/// The cause, which never holds the password.
+/// Returns the cause, after checking that it doesn't contain the password.
 #[track_caller]
 fn told(site: &Site) -> (FailureKind, String) {
     let client = client();
@@ -168,7 +168,7 @@ fn the_steps_of_a_login_share_a_connection_unless_it_is_a_retry() {
     site.interval = Duration::from_secs(3600);
     let client = client();
     assert_eq!(block_on(run(&client, &site, false)).verdict, Ok(()));
-    // The site's own request, redirected once, leaves none open.
+    // The site's own request, whose redirect closes its connection, makes one connection more.
     assert_eq!(server.accepted(), 2);
     assert_eq!(block_on(run(&client, &site, true)).verdict, Ok(()));
     assert_eq!(server.accepted(), 7);
@@ -189,7 +189,7 @@ fn a_login_that_fails_is_told_as_one() {
         });
         assert_eq!(told(&site), (kind, cause.to_owned()));
     }
-    // Without `expect` only the site's own conditions tell.
+    // Without `expect` only the site's own conditions are checked.
     let site = behind(&server, wrong);
     let cause = "body lacks \"your account\"".to_owned();
     assert_eq!(told(&site), (Body, cause));
@@ -305,7 +305,7 @@ fn the_whole_chain_has_one_deadline() {
     assert!(cause.ends_with("no answer within 2s"), "{cause}");
 }
 
-/// Gives the site's own requests secrets.
+/// Adds secrets to the site's own requests.
 fn guard(site: &mut Site) {
     let Check::Http(check) = &mut site.check else {
         panic!("an HTTP check");

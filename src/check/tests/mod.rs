@@ -62,7 +62,7 @@ pub(super) fn http_check(url: &str) -> HttpCheck {
     }
 }
 
-/// A site whose connections are left open: it is asked more often than they end.
+/// A site whose connections are kept, since its interval is shorter than their idle timeout.
 fn site(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Site {
     let mut check = http_check(url);
     change(&mut check);
@@ -75,7 +75,7 @@ fn site(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Site {
     }
 }
 
-/// A site of another kind, with so much time.
+/// A site of another kind with this timeout.
 fn site_of(check: Check, timeout: Duration) -> Site {
     Site {
         timeout,
@@ -84,11 +84,11 @@ fn site_of(check: Check, timeout: Duration) -> Site {
     }
 }
 
-/// A port where connections wait for ever: its queue is full.
+/// A port where connecting hangs, since the accept queue is full.
 fn unconnectable() -> (TcpListener, Vec<TcpStream>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let address = listener.local_addr().expect("bound");
-    // SAFETY: listening again only changes the queue's length.
+    // SAFETY: a second listen() only changes the length of the queue.
     let listening = unsafe { libc::listen(listener.as_raw_fd(), 0) };
     assert_eq!(listening, 0);
     let moment = Duration::from_millis(200);
@@ -105,7 +105,7 @@ fn refusing() -> std::net::SocketAddr {
     free.local_addr().expect("bound")
 }
 
-/// One check by a client of its own.
+/// Checks the URL once with a new client.
 fn outcome(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Outcome {
     block_on(run(&client(), &site(url, change), false))
 }
@@ -118,7 +118,7 @@ fn failure(outcome: &Outcome) -> (FailureKind, &str) {
     }
 }
 
-/// Waits until `client` has no permit in use; the transfers' own come back a moment after the
+/// Waits until `client` has no permit in use. A transfer releases its permit a moment after the
 /// answer.
 #[track_caller]
 fn all_permits_back(client: &Client) {

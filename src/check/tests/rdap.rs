@@ -1,4 +1,4 @@
-//! Registrations, asked of registries on the loopback.
+//! Registrations from registries on loopback.
 
 use super::server::Server;
 use super::{all_permits_back, client, site};
@@ -38,7 +38,7 @@ fn redirect(to: &str) -> String {
     )
 }
 
-/// A server, and the paths it was asked for.
+/// A server, and the paths of its requests.
 struct Registry {
     server: Server,
     asked: Arc<Mutex<Vec<String>>>,
@@ -65,7 +65,7 @@ impl Registry {
         self.asked.lock().expect("the log").clone()
     }
 
-    /// A look at this registry for the domain of `host`.
+    /// Looks up the domain of `host` at this registry.
     fn look(&self, host: &str) -> Result<Expiry, Failure> {
         let site = site(&format!("https://{host}/"), |_| {});
         let client = client();
@@ -140,7 +140,7 @@ fn what_is_not_registered_is_passed_over_whatever_the_registry_says_of_it() {
         ] {
             assert_eq!(registry.look(host), Ok(expiry("example.co.uk")));
         }
-        // One that begins with `www` may be the registered one too.
+        // A name that begins with `www` may itself be the registered one.
         let registry = Registry::new(move |path| match path {
             "/domain/www.co.uk" => domain("www.co.uk"),
             _ => other.clone(),
@@ -159,14 +159,14 @@ fn of_two_registrations_the_one_below_counts() {
     ] {
         assert_eq!(registry.look(host), Ok(expiry(wanted)));
     }
-    // The registry of com knows uk.com alone, which is another's.
+    // The registry of com knows only uk.com, which is a third party's.
     let registry = Registry::new(|path| match path {
         "/domain/uk.com" => domain("uk.com"),
         _ => answer("404 Not Found", ""),
     });
     let (_, detail) = cause(registry.look("www.shop.uk.com"));
     assert_eq!(detail, "the registry does not know www.shop.uk.com");
-    // One that doesn't say when it ends is the registered one all the same.
+    // The registered domain counts even if its end isn't given.
     let registry = Registry::new(|path| match path {
         "/domain/shop.example.net" => answer("200 OK", r#"{"ldhName":"shop.example.net"}"#),
         _ => domain("example.net"),
@@ -314,7 +314,7 @@ fn three_redirects_are_followed() {
 #[test]
 fn a_registry_that_stays_silent_costs_one_deadline() {
     for server in [
-        // Holds the connection until we close it.
+        // Holds the connection until the client closes it.
         Server::new(|mut stream| {
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }),
@@ -350,7 +350,7 @@ fn a_name_without_a_registry_is_not_asked_for() {
     assert!(registry.asked().is_empty());
 }
 
-/// A registry that also has IANA's list, in which it answers for `com` and `net`.
+/// A registry that also serves IANA's list, in which it is responsible for `com` and `net`.
 fn with_list() -> Registry {
     let base = Arc::new(Mutex::new(String::new()));
     let own = base.clone();

@@ -1,4 +1,4 @@
-//! What is sent where along redirects, and what comes of it.
+//! Redirects: which secrets and cookies are sent to which server, and the verdicts.
 
 use super::server::{Server, request};
 use super::*;
@@ -6,7 +6,7 @@ use crate::monitor::site::Auth;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-/// What every request looked like, in lower case.
+/// The head of every request, in lower case.
 type Seen = Arc<Mutex<Vec<String>>>;
 
 fn answer(status: &str, headers: &str) -> String {
@@ -17,7 +17,7 @@ fn found(to: &str) -> String {
     answer("302 Found", &format!("Location: {to}\r\n"))
 }
 
-/// Answers with what `route` makes of a request, and remembers all of them.
+/// Answers each request with the result of `route`, and records it.
 fn recording(route: impl Fn(&str) -> String + Send + Sync + 'static) -> (Server, Seen) {
     let seen = Seen::default();
     let log = seen.clone();
@@ -32,7 +32,8 @@ fn has(head: &str, part: &str) -> bool {
     head.contains(part)
 }
 
-/// Everything in it is a secret but the way to answer.
+/// Adds headers, credentials and a body. All values are secret but those of the headers from
+/// `Accept` on.
 fn guarded(check: &mut HttpCheck) {
     let headers = [
         ("X-Key", "key-1"),
@@ -138,7 +139,7 @@ fn a_site_that_sets_a_cookie_and_waits_for_it_is_up() {
         _ => answer("302 Found", "Set-Cookie: seen=1\r\nLocation: /\r\n"),
     });
     assert_eq!(outcome(&site.url(), |_| {}).verdict, Ok(()));
-    // One that the configuration gives under the same name is the older one.
+    // A cookie of the configuration is replaced by one of the same name from the answer.
     let stale = |check: &mut HttpCheck| {
         let own = "seen=0; own=2".to_owned();
         check.headers = vec![("Cookie".to_owned(), own)];
@@ -148,7 +149,7 @@ fn a_site_that_sets_a_cookie_and_waits_for_it_is_up() {
         _ => answer("302 Found", "Set-Cookie: seen=1\r\nLocation: /\r\n"),
     });
     assert_eq!(outcome(&site.url(), stale).verdict, Ok(()));
-    // By the name that the server is asked for.
+    // The domain is compared with the Host header.
     let site = Server::routing(|head| match head {
         _ if has(head, "cookie: seen=1\r\n") => answer("200 OK", ""),
         _ => {
@@ -168,7 +169,7 @@ fn a_site_that_sets_a_cookie_and_waits_for_it_is_up() {
         failure(&outcome_as("example.com")).1,
         "more than 10 redirects"
     );
-    // Taken away again, as browsers see it.
+    // A cookie is deleted by a time before the answer's Date, as in browsers.
     let site = Server::routing(|head| match head {
         _ if head.starts_with("get / ") => {
             answer("302 Found", "Set-Cookie: a=1\r\nLocation: /b\r\n")
@@ -187,8 +188,8 @@ fn a_site_that_sets_a_cookie_and_waits_for_it_is_up() {
     assert_eq!(next.verdict, Ok(()), "each check begins without any");
 }
 
-/// The site sends its visitors to a login at another host, which looks for its own cookie, and
-/// back; then its own cookie is wanted, and what the configuration has for it.
+/// The site redirects to a login at another host, which requires its own cookie and redirects
+/// back. The site then requires its own cookie and that of the configuration.
 #[test]
 fn a_login_by_way_of_another_host_works_and_each_gets_its_own() {
     let ports: Arc<Mutex<(u16, u16)>> = Arc::default();
@@ -281,7 +282,7 @@ fn a_location_is_taken_byte_by_byte_and_its_password_once() {
         lines,
         ["/", "/caf%e9", "/secret", "/open"].map(|path| format!("get {path} http/1.1"))
     );
-    // In lower case, as everything here.
+    // In lower case, like all recorded heads.
     let sent: Vec<bool> = seen
         .iter()
         .map(|head| has(head, "authorization: basic "))
@@ -315,7 +316,7 @@ fn a_private_site_may_redirect_to_private_addresses() {
     }
 }
 
-/// libcurl counts the handshake as connecting: nothing was sent, and the next address is tried.
+/// libcurl counts the handshake as connecting: no request was sent, and the next address is tried.
 #[test]
 fn a_handshake_that_does_not_end_is_no_connection() {
     use crate::http::{TransferErrorKind, TransferRequest};

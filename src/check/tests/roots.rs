@@ -1,4 +1,4 @@
-//! Trusted roots: files that are sound in part, and roots that end.
+//! Trusted roots: files that are valid in part, and roots that expire.
 
 use super::cert::{DAY, ca, https_site, in_days, key, params, tls_site, unix};
 use super::https::{Ca, config, serve, url};
@@ -25,7 +25,7 @@ fn written(dir: &TempDir, pem: &[u8]) -> PathBuf {
     path
 }
 
-/// The site with this `ca_file`.
+/// Returns the site with this `ca_file`.
 fn holding(mut site: Site, path: &Path) -> Site {
     let path = Some(path.to_owned());
     match &mut site.check {
@@ -36,7 +36,7 @@ fn holding(mut site: Site, path: &Path) -> Site {
     site
 }
 
-/// What an https and a tls check of one server come to.
+/// Returns the verdicts of an https and a tls check of one server.
 fn both(client: &Client, server: &Server, ca_file: Option<&Path>) -> [Result<(), Failure>; 2] {
     [https_site(server, |_| {}), tls_site(server)].map(|site| {
         let site = match ca_file {
@@ -47,7 +47,7 @@ fn both(client: &Client, server: &Server, ca_file: Option<&Path>) -> [Result<(),
     })
 }
 
-/// The first lines of a certificate.
+/// Returns the first lines of a certificate.
 fn cut_off(ca: &Ca) -> String {
     ca.pem.lines().take(4).map(|l| format!("{l}\n")).collect()
 }
@@ -66,7 +66,7 @@ fn what_is_sound_in_a_file_is_used_by_every_check() {
         format!("{begin}no base64!\n-----END CERTIFICATE-----\n{good}"),
         format!("{good}{begin}"),
         format!("{trusted}{good}"),
-        // Nothing is wrong with these, but that libcurl misses a certificate.
+        // These files are valid, but libcurl misses a certificate in them.
         format!("\u{feff}{good}"),
         format!("{}{good}", other.pem.trim_end()),
     ] {
@@ -77,7 +77,7 @@ fn what_is_sound_in_a_file_is_used_by_every_check() {
         let client = client_with(|limits| limits.ca_file = Some(path));
         let shared = both(&client, &server, None);
         assert_eq!(shared, [Ok(()), Ok(())], "{pem}");
-        // Telegram.
+        // A POST, as to the Bot API.
         let text = HeaderValue::from_static("text/plain");
         let any = IpVersion::Any;
         let url = url(&server);
@@ -111,7 +111,7 @@ fn what_is_not_in_the_file_or_cut_off_is_not_trusted() {
             FailureKind::Untrusted
         );
     }
-    // Another version of it counts from the next check on.
+    // A new version of the file counts from the next check on.
     written(&dir, format!("{}{}", ca.pem, cut_off(&other)).as_bytes());
     let https = holding(https_site(&server, |_| {}), &path);
     assert_eq!(block_on(run(&client, &https, true)).verdict, Ok(()));
@@ -120,7 +120,7 @@ fn what_is_not_in_the_file_or_cut_off_is_not_trusted() {
     assert_eq!(again.expect_err("not trusted").kind, FailureKind::Untrusted);
 }
 
-/// A root that ends then, and a server with a leaf of it that has 60 days.
+/// A root with this end, and a server with a leaf of it that is valid for 60 days.
 struct Root {
     key: KeyPair,
     pem: String,
@@ -147,7 +147,7 @@ impl Root {
         }
     }
 
-    /// The same root with another end.
+    /// Returns the same root with another end.
     fn renewed(&self, ends: SystemTime) -> String {
         let renewed = ca("root", ends).self_signed(&self.key);
         renewed.expect("a root").pem()
@@ -173,10 +173,11 @@ fn an_ended_root_of_the_machine_is_trusted_and_told_apart() {
         assert_eq!(found.first.ends, unix(root.leaf_ends));
         let told = found.root.expect("a root");
         assert_eq!((told.subject.as_str(), told.ends), ("root", unix(ended)));
-        // A site that names the same file has no roots of its own.
+        // With a `ca_file` of its own, though the same one, the site has nothing to do with the
+        // client's roots.
         assert_eq!(looked(&client, &holding(site, &path)).first.subject, "leaf");
     }
-    // Nothing relies on it where nothing is verified.
+    // Without verification no root is relied on.
     let unverified = https_site(&root.server, |check| check.verify = false);
     assert_eq!(looked(&client, &unverified).root, None);
 }

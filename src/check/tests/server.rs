@@ -1,4 +1,4 @@
-//! A server that does what its script says.
+//! A server that runs a script for each connection.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Runs `script` for every connection, each on a thread of its own, which ends with the test
+    /// Runs `script` for every connection, each on its own thread, which ends with the test
     /// process at the latest.
     pub(super) fn new(script: impl Fn(TcpStream) + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
@@ -28,12 +28,13 @@ impl Server {
         Server { address, accepted }
     }
 
-    /// Answers every request with `answer` and keeps the connection open if asked to.
+    /// Answers every request with `answer`, and keeps the connection open if the client asks for
+    /// it.
     pub(super) fn answering(answer: &'static str) -> Server {
         Server::routing(move |_| answer.to_owned())
     }
 
-    /// Answers every request, given with its head, with what `route` makes of it.
+    /// Answers every request with the result of `route`, which is given its head.
     pub(super) fn routing(route: impl Fn(&str) -> String + Send + Sync + 'static) -> Server {
         Server::new(move |mut stream| {
             while let Some(head) = request(&mut stream) {
@@ -57,13 +58,13 @@ impl Server {
         format!("http://{}/", self.address)
     }
 
-    /// Connections so far.
+    /// Counts the connections so far.
     pub(super) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 }
 
-/// The head of the next request, and its body when it says how long that is.
+/// Reads the head of the next request, and its body if the head has its length.
 pub(super) fn request(stream: &mut impl Read) -> Option<String> {
     let mut text = Vec::new();
     let mut byte = [0];

@@ -1,4 +1,4 @@
-//! TLS that begins after a word in the clear.
+//! TLS that begins after a command in plain text.
 
 use super::https::Ca;
 use super::server::Server;
@@ -13,7 +13,8 @@ use std::sync::Arc;
 const EHLO: &str = "EHLO [127.0.0.1]";
 const OFFER: &str = "250-mail.example\r\n250-SIZE 1000\r\n250 STARTTLS\r\n";
 
-/// Says `greeting`; then hears each line and answers it; then goes on under TLS, saying `220 tls`.
+/// Sends `greeting`, answers each line if it is the expected one, then starts TLS and sends `220
+/// tls`.
 fn server(
     greeting: &'static str,
     dialogue: &'static [(&'static str, &'static str)],
@@ -23,7 +24,7 @@ fn server(
         let _ = stream.write_all(greeting.as_bytes());
         for (line, answer) in dialogue {
             if heard(&mut stream) != format!("{line}\r\n") {
-                // Closes.
+                // Closes the connection.
                 return;
             }
             let _ = stream.write_all(answer.as_bytes());
@@ -94,7 +95,8 @@ fn tls_begins_after_the_word_of_each_protocol() {
     good(StartTls::Pop3, "+OK\r\n", &[("STLS", "+OK begin\r\n")]);
 }
 
-/// Refuses each word of `refused` with its answer, and begins TLS after another one; what it heard.
+/// Refuses each command of `refused` with its answer, and starts TLS otherwise. Returns the
+/// commands it received, too.
 fn choosy(
     refused: &'static [(&'static str, &'static str)],
     config: Arc<ServerConfig>,
@@ -161,7 +163,7 @@ fn a_server_that_refuses_one_hello_gets_another() {
         );
         assert_eq!(heard[hellos], "STARTTLS");
     }
-    // STARTTLS is for after EHLO: one that knows it only then says so.
+    // This server knows STARTTLS only after EHLO.
     let all: &[(&str, &str)] = &[("EHLO", "502 no\r\n"), ("STARTTLS", "503 EHLO first\r\n")];
     let (server, _) = choosy(all, ca.config(|_| {}));
     let outcome = check(&server, Some(&ca), |check| {
@@ -176,7 +178,7 @@ fn a_server_that_refuses_one_hello_gets_another() {
     });
     let cause = r#"answer to EHLO: expected "250" but got "502 no""#;
     assert_eq!(failure(&outcome), (FailureKind::Protocol, cause));
-    // Not now is not never.
+    // A temporary refusal: HELO is not tried.
     let (server, heard) = choosy(&[("EHLO", "421 too busy\r\n")], ca.config(|_| {}));
     let outcome = check(&server, Some(&ca), |check| {
         check.starttls = Some(StartTls::Smtp)
@@ -218,7 +220,7 @@ fn a_server_that_does_not_go_along_is_told() {
     told(
         Smtp,
         "220 hi\r\n",
-        // Closes at the next one.
+        // Closes at the next command.
         &[(EHLO, "502 what?\r\n"), ("", "")],
         r#"answer to EHLO: expected "250" but got "502 what?""#,
     );
@@ -295,7 +297,7 @@ fn data_that_comes_a_moment_later_is_never_taken_for_what_is_said_under_tls() {
         let _ = stream.write_all(b"+OK\r\n");
         heard(&mut stream);
         let _ = stream.write_all(b"+OK begin\r\n");
-        // The hello.
+        // The client's hello.
         let _ = stream.read(&mut [0; 4096]);
         let _ = stream.write_all(b"+OK injected\r\n");
         wait(stream);

@@ -1,4 +1,4 @@
-//! TCP checks, and what is said over them.
+//! TCP checks, and `send` and `expect` over them.
 
 use super::server::Server;
 use super::*;
@@ -16,7 +16,7 @@ pub(super) fn saying(send: &str, expect: &str) -> SendExpect {
     }
 }
 
-/// With time enough.
+/// Checks with a generous timeout.
 fn check(address: SocketAddr, send_expect: SendExpect) -> Outcome {
     check_within(10_000, address, send_expect)
 }
@@ -41,7 +41,7 @@ pub(super) fn wait(mut stream: impl Read) {
     while stream.read(&mut [0; 512]).is_ok_and(|n| n > 0) {}
 }
 
-/// Says `text` and listens.
+/// Sends `text`, then only reads.
 fn greeting(text: &'static [u8]) -> Server {
     Server::new(move |mut stream| {
         let _ = stream.write_all(text);
@@ -120,7 +120,7 @@ fn what_is_sent_arrives_though_nothing_is_expected() {
 
 #[test]
 fn more_than_the_connection_holds_is_sent_while_the_server_speaks() {
-    // Neither side reads before it has written it all: one must do both.
+    // The server writes before it reads, and the text is longer than the connection's buffers.
     let server = Server::new(|mut stream| {
         let _ = stream.write_all(b"first me");
         let mut all = vec![0; 8 << 20];
@@ -146,7 +146,7 @@ fn every_other_answer_is_told() {
     let cut = format!("expected \"220 \" but got \"{}…\"", "x".repeat(60));
     let closing = Server::new(drop);
     let resetting = Server::new(|stream| {
-        // Closing on what hasn't been read resets the connection.
+        // Closing with unread bytes resets the connection.
         let _ = stream.peek(&mut [0]);
     });
     let silent = greeting(b"");
@@ -216,7 +216,7 @@ fn an_endless_banner_costs_four_kilobytes() {
     ended
         .recv_timeout(Duration::from_secs(5))
         .expect("the connection is closed");
-    // No more than the kernel holds.
+    // Not much more than the kernel's buffers hold.
     assert!(written.load(Ordering::SeqCst) < 64 << 20);
 }
 

@@ -1,4 +1,4 @@
-//! TLS checks: what is trusted, what is said under TLS, and servers that do it wrong.
+//! TLS checks: trust, `send` and `expect` under TLS, and servers that violate the protocol.
 
 use super::https::{Ca, bundle, config, rejected};
 use super::server::Server;
@@ -24,7 +24,7 @@ pub(super) fn tls_check(address: SocketAddr) -> TlsCheck {
     }
 }
 
-/// One check that trusts `ca`, with time enough.
+/// Checks once, trusting `ca`, with a generous timeout.
 pub(super) fn check(
     server: &Server,
     ca: Option<&Ca>,
@@ -51,7 +51,7 @@ pub(super) fn check_within(
     outcome
 }
 
-/// Says `text` under TLS, and listens.
+/// Sends `text` under TLS, then only reads.
 fn greeting(config: Arc<ServerConfig>, text: &'static [u8]) -> Server {
     Server::new(move |stream| {
         let tls = ServerConnection::new(config.clone()).expect("a connection");
@@ -126,7 +126,7 @@ fn an_answer_to_what_was_sent_comes_under_tls() {
         }
         wait(stream);
     });
-    // More than rustls takes at once.
+    // More than rustls takes in one write.
     let send_expect = saying(&"x".repeat(300_000), "thanks");
     let outcome = check(&echo, Some(&ca), |check| check.send_expect = send_expect);
     assert_eq!(outcome.verdict, Ok(()));
@@ -141,7 +141,7 @@ fn a_server_that_goes_or_says_nothing_under_tls_is_told() {
     let closing = Server::new(move |mut stream| {
         let mut tls = ServerConnection::new(config.clone()).expect("a connection");
         let _ = tls.complete_io(&mut stream);
-        // With no goodbye.
+        // Without close_notify.
         let _ = stream.shutdown(std::net::Shutdown::Write);
         wait(stream);
     });
@@ -178,7 +178,7 @@ fn session_tickets_are_passed_over_and_a_flood_of_them_is_refused() {
             .map_err(|failure| (failure.kind, failure.detail))
     };
     assert_eq!(told(50), Ok(()));
-    // However many the library takes of them: it comes to an end.
+    // However many of them the library takes, there is a limit.
     let flood = told(300);
     let broke = "server broke the TLS protocol".to_owned();
     assert!(
@@ -213,7 +213,7 @@ fn a_ca_file_that_cannot_be_used_is_named() {
     assert_eq!(failure(&outcome), (FailureKind::Tls, told));
 }
 
-/// What a server of `config` first answers to the client on `stream`: hello and all.
+/// Returns the first bytes that a server of `config` answers to the client: hello and more.
 fn first_flight(config: &Arc<ServerConfig>, stream: &mut TcpStream) -> Vec<u8> {
     let mut tls = ServerConnection::new(config.clone()).expect("a connection");
     while !tls.wants_write() {
@@ -238,7 +238,7 @@ fn a_server_that_does_not_speak_tls_or_speaks_it_wrongly_is_told() {
     let config = ca.config(|_| {});
     let garbage = Server::new(move |mut stream| {
         let flight = first_flight(&config, &mut stream);
-        // The first record is the hello: a type, a version and a length come before it.
+        // The hello is the first record, whose header has a type, a version and a length.
         let hello = 5 + usize::from(u16::from_be_bytes([flight[3], flight[4]]));
         let _ = stream.write_all(&flight[..hello]);
         let _ = stream.write_all(&[b'x'; 4096]);
@@ -306,7 +306,7 @@ fn a_server_that_does_not_speak_tls_or_speaks_it_wrongly_is_told() {
     assert_eq!(failure(&outcome), (Connect, told.as_str()));
 }
 
-/// A leaf at the end of so many authorities, each issued by the one before.
+/// A leaf behind this many authorities, each issued by the one before.
 fn chain(ca: Ca, authorities: usize) -> Arc<ServerConfig> {
     let mut issuer = ca.issuer;
     let mut chain = Vec::new();
@@ -342,7 +342,7 @@ fn a_long_chain_costs_one_failed_check() {
     assert_eq!(told(2), Ok(()));
     let long = "certificate not trusted (its chain is too long)";
     assert_eq!(told(100), Err(long.to_owned()));
-    // More than fits into a message of the handshake.
+    // More than fits into one handshake message.
     assert_eq!(
         told(400),
         Err("TLS handshake failed: server broke the protocol".to_owned())

@@ -1,4 +1,4 @@
-//! Causes of failed handshakes that are a limit of rustls or webpki, or a wish of the server.
+//! Causes of failed handshakes: limits of rustls or webpki, and requirements of the server.
 
 use super::https::{Ca, bundle, config};
 use super::server::Server;
@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// The causes of an `https://` and of a `tls://` check of this server, the latter with something to
-/// send and to expect.
+/// Returns the causes of an `https://` and of a `tls://` check of this server; the latter sends and
+/// expects a text.
 #[track_caller]
 fn causes(server: &Server, ca_file: Option<&Path>) -> [String; 2] {
     let ca_file = ca_file.map(Path::to_owned);
@@ -41,7 +41,7 @@ fn a_server_with_legacy_suites_alone_is_told_as_one() {
         Server::new(move |mut stream| {
             let mut hello = [0; 4096];
             let got = stream.read(&mut hello).unwrap_or(0);
-            // TLS_AES_128_GCM_SHA256 is in every hello of rustls.
+            // Every hello of rustls offers TLS_AES_128_GCM_SHA256.
             let is_modern = hello[..got].windows(2).any(|pair| pair == [0x13, 0x01]);
             let answer: &[u8] = match is_modern {
                 true => &[21, 3, 3, 0, 2, 2, 40],
@@ -133,7 +133,7 @@ fn what_webpki_does_not_support_is_named() {
         });
     };
     assert_eq!(told("dns", &dns), [constrained, constrained]);
-    // Excluded by name, by network, and by a kind that is not known.
+    // Excluded by name, by network, and by a kind of name that webpki doesn't support.
     let mut organization = rcgen::DistinguishedName::new();
     organization.push(rcgen::DnType::OrganizationName, "Acme");
     for subtree in [

@@ -45,7 +45,7 @@ fn bash_completes_commands_options_and_sites() {
         complete(&["check", "-c", "sitemon.conf", "blog", "my"]),
         ["my\\", "shop"]
     );
-    // The shell's own completion of a file's name.
+    // Here bash completes file names by itself.
     assert_eq!(complete(&["-c", "si"]), [""; 0]);
     assert_eq!(complete(&["check", "-c", "nowhere.conf", "b"]), [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! `sitemon config`: what would run, or what is wrong with the file.
+//! `sitemon config`: its summary of the configuration, and its list of mistakes.
 
 use super::{refused, sites_of, text};
 use crate::support::agent::Sitemon;

@@ -16,7 +16,7 @@ fn an_alert_is_written_above_the_prompt() {
     web.set("/", Behaviour::status(503));
     let alert = "\r\u{1b}[K🔴 blog is down: HTTP 503, wanted 200-299 (#1)\r\n";
     running.wait_stdout(alert);
-    // What was typed before is still there.
+    // The letters typed before are still there.
     keyboard.write_all(b"tus\n").expect("typed");
     running.wait_stdout_from(0, |text| {
         text.contains("0 up, 1 down\r\n") && text.ends_with("\r\n> ")
@@ -45,7 +45,7 @@ fn at_the_end_of_input_the_terminal_still_shows_alerts() {
     let shown = running.wait_stdout("is down: HTTP 503, wanted 200-299 (#1)\r\n");
     let alert = shown.split_once("ends it.\r\n🔴 blog").is_some();
     assert!(alert, "without a prompt: {shown:?}");
-    // Ctrl-C, to the group of processes at a terminal.
+    // Ctrl-C, which a terminal sends to its group of processes.
     running.signal("INT");
     assert_eq!(running.wait_exit().code(), Some(0));
 }

@@ -32,7 +32,7 @@ fn a_site_with_chats_of_its_own_exists_in_no_other() {
     let running = scene.start();
     let (own, group) = talks(&scene.api);
 
-    // While both see it an outage is told in both.
+    // As long as both see it, an outage is reported to both.
     scene.web.set("/safe", super::Behaviour::status(503));
     let told = |chat| {
         let down = |m: &Sent| here(m, chat) && m.latest().contains("🔴 safe is down");
@@ -41,7 +41,7 @@ fn a_site_with_chats_of_its_own_exists_in_no_other() {
     let (alert, here_too) = (told(CHAT), told(GROUP));
     let view = group.ask("/site safe", "🔴 safe has been down for ");
 
-    // Then the file takes it from the group: what is there already leads nowhere.
+    // Then a reload takes it from the group: the group's old messages give no access to it.
     scene.sitemon.rewrite(&closed);
     running.hup();
     running.wait_stderr("sitemon.conf was read again");
@@ -83,7 +83,7 @@ fn a_site_with_chats_of_its_own_exists_in_no_other() {
     let later = scene.api.messages().split_off(before);
     assert!(later.iter().all(|m| here(m, CHAT)), "{later:?}");
 
-    // A mistake that names it is for those who see it.
+    // A mistake that names the site is reported only to chats that see it.
     let mistaken = format!("chats = [{CHAT}]\nafter = \"saef\"\n");
     scene.sitemon.rewrite(&config(&scene, &keys, &mistaken));
     running.hup();

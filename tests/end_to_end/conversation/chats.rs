@@ -1,4 +1,4 @@
-//! Chats as they really are: groups that move, messages that are deleted, a bot that is logged out,
+//! The life of chats: groups that move, messages that are deleted, a bot that is logged out,
 //! topics that are closed for a while.
 
 use super::{GROUP, Talk, end, telegram};
@@ -41,7 +41,7 @@ fn a_group_that_moves_is_followed_before_anything_is_refused_and_over_a_restart(
 
 #[test]
 fn with_the_old_and_the_new_id_in_the_file_everything_is_told_once() {
-    // By the service message, and by a refusal alone, after the new id has the alert.
+    // By the service message; and by a refusal alone, after the alert has reached the new id.
     for by_message in [true, false] {
         let scene = in_group(&format!("{GROUP}, {SUPER}"));
         scene.api.add_chat(SUPER);
@@ -126,9 +126,9 @@ fn a_site_has_a_topic_of_its_own() {
     let (topic, text) = told("shop", GROUP);
     assert_eq!(topic, Some(43));
     assert!(!text.contains("blog"), "{text}");
-    // A topic that is not there is left out.
+    // A message for a topic that doesn't exist is sent without one.
     assert_eq!(told("gone", GROUP).0, None);
-    // A private chat has none.
+    // A private chat has no topics.
     assert_eq!(told("shop", CHAT).0, None);
     scene.site_works();
     let up = |m: &crate::support::bot_api::Sent| {

@@ -1,4 +1,4 @@
-//! `sitemon init` with options in place of answers, and what it does to the files that it finds.
+//! `sitemon init` with options in the place of answers, and its treatment of files that exist.
 
 use super::{ASKS_SITE, ASKS_TOKEN, Dialogue, empty, files, text};
 use crate::support::agent::{Output, Sitemon};
@@ -11,13 +11,13 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
-/// `init` with all its answers, and with `api`; a token's file `given` is made.
+/// Runs `init` with all its answers as options; the token is in the file `given`.
 #[track_caller]
 fn scripted(sitemon: &Sitemon, api: &BotApi, site: &str) -> Output {
     scripted_with(sitemon, api, &api.url(), site, &[])
 }
 
-/// The same with the API at another address, and with more options.
+/// The same with another URL of the API, and with more options.
 #[track_caller]
 fn scripted_with(
     sitemon: &Sitemon,
@@ -59,7 +59,7 @@ fn with_all_answers_given_no_terminal_is_needed() {
     );
     assert_eq!(api.messages().len(), 2);
     assert_eq!(api.calls("getUpdates"), 0);
-    // Again: there is nothing to do.
+    // A second run has nothing to do.
     let before = text(sitemon.config_path());
     let again = scripted(&sitemon, &api, &web.url("/"));
     assert_eq!(again.code, Some(0), "{again:?}");
@@ -73,7 +73,7 @@ fn mode(sitemon: &Sitemon) -> u32 {
     found.expect("a file").mode() & 0o7777
 }
 
-/// A gate before the Bot API that resets what comes straight, and its URL.
+/// Returns a gate before the Bot API that resets direct connections, and its URL.
 fn blocked(api: &BotApi) -> (Gate, String) {
     let url = api.url();
     let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
@@ -89,7 +89,7 @@ fn the_first_route_that_works_is_taken() {
     let (_gate, url) = blocked(&api);
     let socks = Server::microsocks();
     let way = socks.route("socks5h");
-    // One after the other, and each by itself; the last is not needed.
+    // Both in one option, and each in its own; the third isn't needed.
     for routes in [
         &["--route", &format!("direct,{way}")][..],
         &[
@@ -118,7 +118,7 @@ fn the_first_route_that_works_is_taken() {
         assert!(conf.contains(&line), "{conf}");
         assert_eq!(mode(&sitemon), 0o600);
     }
-    // At a terminal, too, and the chat is found by it.
+    // At a terminal, too, where the chat is found by that route.
     let sitemon = empty();
     let way = format!("direct,{way}");
     let mut dialogue = Dialogue::start(&sitemon, &url, &["--route", &way]);
@@ -151,7 +151,7 @@ fn a_file_with_a_secret_is_not_for_other_users() {
     let (api, web) = (BotApi::start(), Web::new());
     for (site, wanted) in [
         (web.url("/"), 0o644),
-        // As it was copied.
+        // With blanks, as copied.
         (format!(" {}\n", web.url("/?a=b")), 0o644),
         (web.url("/?api_key=5ecret"), 0o600),
         (web.url("/").replace("://", "://user:pa55word@"), 0o600),
@@ -231,7 +231,7 @@ fn only_a_token_is_replaced_by_a_token() {
             }
         }
     }
-    // What cannot be one is found before anything is asked.
+    // A token file that can't be written is found before anything is requested.
     let sitemon = empty();
     fs::create_dir(sitemon.dir().join("sitemon.token")).expect("made");
     let asked = api.calls("getMe");
@@ -359,7 +359,7 @@ fn a_users_file_stays_as_it_is_and_what_it_lacks_is_printed() {
         assert_eq!(text(sitemon.dir().join(token_file)), format!("{TOKEN}\n"));
         assert_eq!(files(&sitemon, &["given", "sitemon.conf"]), [token_file]);
     }
-    // A link leads to what is a user's, whatever it is.
+    // A link leads to a user's own file, which is not replaced, whatever is in it.
     let sitemon = empty();
     let real = sitemon.dir().join("real.conf");
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/sitemon.conf"), &real).expect("copied");
@@ -367,7 +367,7 @@ fn a_users_file_stays_as_it_is_and_what_it_lacks_is_printed() {
     let output = scripted(&sitemon, &api, &web.url("/"));
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(sitemon.config_path().is_symlink());
-    // One with mistakes is not even begun with.
+    // With mistakes in the file `init` doesn't even start.
     let sitemon = empty();
     fs::write(
         sitemon.config_path(),
@@ -406,7 +406,7 @@ fn a_file_without_chats_gets_the_chat_that_presses_start() {
     );
 }
 
-/// Runs in mounts of its own, where `/etc` has the files of `script`.
+/// Returns a wrapper that runs in its own mount namespace, where `script` fills `/etc`.
 fn with_etc(script: &str) -> Vec<String> {
     let script =
         format!("mount -t tmpfs none /etc && mkdir /etc/sitemon && {script} && exec \"$@\"");
@@ -435,7 +435,7 @@ fn the_packaged_file_is_replaced_and_the_token_is_the_services() {
         let out = sitemon.dir().join("out");
         fs::create_dir(&out).expect("made");
         let setup = "cp packaged /etc/sitemon.conf; : >/etc/sitemon/token; echo sitemon:x:4711:4712::/:/bin/false >/etc/passwd";
-        // What came of it is copied out: the mounts end with the program.
+        // The results are copied out: the mounts end with the program.
         let wrapper = with_etc(setup);
         let mut wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
         wrapper.extend([

@@ -1,5 +1,5 @@
-//! Every kind, in one round: good servers, each cause of failure, and hostile ones, with the very
-//! words that are told. What the other prober says of the like: `bench/verdicts`.
+//! Every kind in one round: good servers, each cause of failure, and hostile servers, with the
+//! exact causes that are reported. `bench/verdicts` has those of another prober for the same.
 
 use crate::support::agent::Sitemon;
 use crate::support::json::Json;
@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// Of one site.
+/// The expected result of one site.
 struct Case {
     url: String,
     keys: String,
     state: &'static str,
-    /// Empty when it is up.
+    /// Empty when the site is up.
     cause: String,
 }
 
@@ -44,7 +44,7 @@ impl Cases {
     }
 }
 
-/// Runs `script` for every connection, each on a thread of its own.
+/// Runs `script` for every connection, each on its own thread.
 fn tcp(script: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -58,7 +58,7 @@ fn tcp(script: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     address
 }
 
-/// Says `text` and listens.
+/// Sends `text`, then only reads.
 fn saying(text: impl Into<Vec<u8>>) -> SocketAddr {
     let text = text.into();
     tcp(move |mut stream| {
@@ -71,7 +71,7 @@ fn wait(mut stream: impl Read) {
     while stream.read(&mut [0; 512]).is_ok_and(|n| n > 0) {}
 }
 
-/// Sends `chunk` again and again, with a pause between.
+/// Sends `head`, then `chunk` again and again with a pause between.
 fn endless(head: &'static str, chunk: Vec<u8>, pause: u64) -> SocketAddr {
     tcp(move |mut stream| {
         if !head.is_empty() {
@@ -84,7 +84,7 @@ fn endless(head: &'static str, chunk: Vec<u8>, pause: u64) -> SocketAddr {
     })
 }
 
-/// A port without a listener by now.
+/// A port that no longer has a listener.
 fn refusing() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("bound")
@@ -100,7 +100,7 @@ fn tls(config: Arc<ServerConfig>, text: &'static [u8]) -> SocketAddr {
     })
 }
 
-/// The server's hello, and then what is no TLS.
+/// Sends the server's hello, and then bytes that are not TLS.
 fn garbage_after_hello(config: Arc<ServerConfig>) -> SocketAddr {
     tcp(move |mut stream| {
         let mut tls = ServerConnection::new(config.clone()).expect("a connection");
@@ -117,7 +117,7 @@ fn garbage_after_hello(config: Arc<ServerConfig>) -> SocketAddr {
     })
 }
 
-/// A leaf behind so many authorities, and the root's PEM.
+/// Returns the configuration of a leaf behind this many authorities, and the root's PEM.
 fn chain_of(authorities: usize) -> (Arc<ServerConfig>, String) {
     let authority = |name: String| {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
@@ -149,7 +149,7 @@ fn chain_of(authorities: usize) -> (Arc<ServerConfig>, String) {
     (Arc::new(config), pem)
 }
 
-/// Says `greeting`, answers each line, and goes on under TLS.
+/// Sends `greeting`, answers each line, and continues with TLS.
 fn mail(
     greeting: &'static str,
     answers: &'static [&'static str],
@@ -167,7 +167,7 @@ fn mail(
     })
 }
 
-/// An answer of this code to `query`, with these addresses.
+/// Returns an answer to `query` with these flags and addresses.
 fn reply(query: &[u8], flags: u16, addresses: &[[u8; 4]]) -> Vec<u8> {
     let zero = query[12..].iter().position(|&byte| byte == 0);
     let mut message = query[..12 + zero.expect("a name") + 5].to_vec();
@@ -182,7 +182,7 @@ fn reply(query: &[u8], flags: u16, addresses: &[[u8; 4]]) -> Vec<u8> {
 
 const ONE: [u8; 4] = [192, 0, 2, 1];
 
-/// Answers every question with what `script` makes of it; over TCP with [`ONE`].
+/// Answers every query over UDP with the result of `script`; over TCP with [`ONE`].
 fn dns(script: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> String {
     let (socket, listener) = loop {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -235,7 +235,7 @@ fn streams(cases: &mut Cases) {
     );
     let slow = format!("expected \"220 \" but got \"{}…\"", ".".repeat(60));
     cases.down(at(endless("", b"..".to_vec(), 10)), wanted, &slow);
-    // A gigabyte, if it were taken.
+    // A gigabyte, if it were read to the end.
     cases.down(
         at(endless("", vec![b'.'; 1 << 20], 0)),
         wanted,
@@ -339,7 +339,7 @@ fn names(cases: &mut Cases) {
     );
     let loops = |query: &[u8]| {
         let mut message = reply(query, 0, &[ONE]);
-        // The record's name points at itself.
+        // The compressed name of the record points at itself.
         let begin = message.len() - 16;
         message[begin..begin + 2].copy_from_slice(&(0xc000 | begin as u16).to_be_bytes());
         message

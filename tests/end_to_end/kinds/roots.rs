@@ -1,4 +1,4 @@
-//! Trusted roots: files that are sound in part, and roots that have ended.
+//! Trusted roots: files that are valid in part, and roots that have expired.
 
 use super::site;
 use crate::support::agent::Sitemon;

@@ -1,4 +1,4 @@
-//! The server of a channel: it takes alerts, or not, and knows what it took.
+//! The server of a channel: it accepts alerts, or not, and records the accepted ones.
 
 use super::ledger::{LATE, Ledger};
 use crate::support::listener::locked;
@@ -13,11 +13,11 @@ pub struct Hook {
 
 #[derive(Default)]
 struct State {
-    /// What it does in place of taking alerts.
+    /// Behaviour instead of accepting alerts.
     fault: Option<Behaviour>,
-    /// When each life of the agent began, and whether answers got lost in it.
+    /// When each life of the agent began, and whether answers were lost in it.
     lives: Vec<(Instant, bool)>,
-    /// `#12 down`, and when that was taken.
+    /// When each alert was accepted, and its text, `#12 down`.
     taken: Vec<(Instant, String)>,
 }
 
@@ -37,14 +37,14 @@ impl Hook {
         Hook { web, state }
     }
 
-    /// Its `[[notify]]` table.
+    /// Returns its `[[notify]]` table.
     pub fn config(&self) -> String {
         let url = self.web.url("/in");
         format!("[[notify]]\nname = \"hook\"\nurl = \"{url}\"\nbody = \"#{{number}} {{state}}\"\n")
     }
 
-    /// The agent is about to be started, and until it ends the server does this. With
-    /// [`Behaviour::Close`] it takes alerts and never says so.
+    /// Sets the fault until the next start of the agent. With [`Behaviour::Close`] it accepts
+    /// alerts without answering.
     pub fn life(&self, fault: Option<Behaviour>) {
         let mut state = locked(&self.state);
         let ambiguous = matches!(fault, Some(Behaviour::Close));
@@ -52,7 +52,7 @@ impl Hook {
         state.fault = fault;
     }
 
-    /// What chats were told and the channel does not have; `None` when it has all.
+    /// Returns what was reported to chats but not to the channel, if anything.
     pub fn lacks(&self, ledger: &Ledger) -> Option<String> {
         let state = locked(&self.state);
         let has = |news: &str| state.taken.iter().any(|(_, text)| text == news);
@@ -64,7 +64,8 @@ impl Hook {
         Some(format!("the channel lacks {lacking}: {:?}", state.taken))
     }
 
-    /// What it got again although the agent lived on and knew that it has it. A new chapter begins.
+    /// Begins a new chapter. Returns an alert that was sent twice in one life of the agent,
+    /// although the channel confirmed it the first time.
     pub fn close(&self) -> Option<String> {
         let mut state = locked(&self.state);
         let (taken, lives) = (
@@ -73,7 +74,7 @@ impl Hook {
         );
         let life_at = |at: Instant| lives.iter().rposition(|(began, _)| *began <= at);
         let again = taken.iter().enumerate().find(|(place, (at, text))| {
-            // Notices have no number, and those of several lives may come in one.
+            // Notices have no number, and those of several lives may be in one message.
             if text == "# notice" {
                 return false;
             }

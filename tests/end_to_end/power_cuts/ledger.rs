@@ -1,4 +1,4 @@
-//! What people were told of outages, read from the messages alone, and what they may expect.
+//! The outages that were reported, read from the messages alone, and what had to be reported.
 
 use crate::support::bot_api::Sent;
 use std::collections::{BTreeMap, HashSet};
@@ -16,16 +16,16 @@ enum News {
 #[derive(Debug)]
 struct Told {
     site: String,
-    /// When the down and the up were told, the merged line being both.
+    /// When the beginning and the end were reported; a merged line counts as both.
     downs: Vec<Instant>,
     ups: Vec<Instant>,
 }
 
-/// From one start of the agent to the next.
+/// The time from one start of the agent to the next.
 #[derive(Debug)]
 struct Life {
     began: Instant,
-    /// Telegram took messages and never said so: they are rightly sent again.
+    /// Telegram accepted messages without answering: sending them again is right.
     ambiguous: bool,
 }
 
@@ -34,20 +34,20 @@ struct Life {
 pub struct Ledger {
     lives: Vec<Life>,
     outages: BTreeMap<u32, Told>,
-    /// Numbers of earlier chapters, which ended in good order: none may come again.
+    /// Numbers of earlier chapters, all of which ended in good order: none may come again.
     closed: HashSet<u32>,
-    /// Of those: downs and ups that were told more than once.
+    /// How many of their beginnings and ends were reported more than once.
     repeated: usize,
 }
 
 impl Ledger {
-    /// The agent is about to be started.
+    /// Records a start of the agent.
     pub fn life(&mut self, ambiguous: bool) {
         let began = Instant::now();
         self.lives.push(Life { began, ambiguous });
     }
 
-    /// A new chapter begins.
+    /// Begins a new chapter.
     pub fn close(&mut self) {
         self.lives.clear();
         for (number, told) in std::mem::take(&mut self.outages) {
@@ -56,13 +56,13 @@ impl Ledger {
         }
     }
 
-    /// How much there was to go wrong.
+    /// Returns how many outages were tested.
     pub fn summary(&self) -> String {
         let (outages, repeated) = (self.closed.len(), self.repeated);
         format!("{outages} outages told, {repeated} times more than once")
     }
 
-    /// Reads all messages of the chapter anew.
+    /// Reads all messages of the chapter again.
     pub fn read(&mut self, messages: &[Sent]) {
         self.outages.clear();
         for message in messages {
@@ -96,7 +96,7 @@ impl Ledger {
         }
     }
 
-    /// What people still have to be told of the site for the truth; `None` when they know it.
+    /// Returns what still has to be reported of the site, or `None` when its state is known.
     pub fn lacks(&self, site: &str, works: bool) -> Option<String> {
         let of_site = || self.outages.iter().filter(|(_, told)| told.site == site);
         if let Some((number, _)) = of_site().find(|(_, told)| told.downs.is_empty()) {
@@ -115,13 +115,14 @@ impl Ledger {
         }
     }
 
-    /// The outages of the chapter that were told, and whether their ends were.
+    /// Returns the outages of the chapter that were reported, and whether their ends were.
     pub fn told(&self) -> impl Iterator<Item = (u32, bool)> {
         let told = self.outages.iter();
         told.map(|(number, told)| (*number, !told.ups.is_empty()))
     }
 
-    /// News that was told again although the agent lived on and Telegram had confirmed it.
+    /// Returns an alert that was sent twice in one life of the agent, although Telegram
+    /// confirmed it the first time.
     pub fn repeated_without_cause(&self) -> Option<String> {
         for (number, told) in &self.outages {
             for times in [&told.downs, &told.ups] {
@@ -148,12 +149,13 @@ impl Ledger {
     }
 }
 
-/// What a killed agent had sent may be read when the next one has begun.
+/// A message that a killed agent has sent may be read after the next start.
 pub const LATE: Duration = Duration::from_millis(500);
 
 const EMOJI: [char; 6] = ['🔴', '🟢', '🟠', '🟡', '📡', 'ℹ'];
 
-/// What a line that begins an item tells; `None` for one that goes on with the last, or is no such news.
+/// Returns what a line reports that begins an item. `None` if it continues the item, or reports no
+/// outage.
 fn news_of(line: &str) -> Option<News> {
     assert!(
         !line.starts_with('🟠'),
@@ -167,7 +169,8 @@ fn news_of(line: &str) -> Option<News> {
     }
 }
 
-/// Sites and numbers of the outages in a line: `🔴 blog is down: … (#1)`, or `blog (#1), shop (#2)`.
+/// Returns sites and numbers of the outages in a line, such as `🔴 blog is down: … (#1)` or
+/// `blog (#1), shop (#2)`.
 fn outages_in(line: &str) -> Vec<(&str, u32)> {
     let mut found = Vec::new();
     let mut rest = line;

@@ -1,5 +1,5 @@
-//! Every way in which a check can end gives everything back. Each is gone through twice: an end
-//! that took something with it, or gave it back twice, would show in the second.
+//! Every kind of end of a check releases everything. Each is tested twice, since a leak or a double
+//! release shows in the second check.
 
 use super::common::{client, never_more_than, site, wait_for};
 use crate::support::listener::LIMIT;
@@ -17,7 +17,7 @@ use std::time::Duration;
 const REUSE: Duration = Duration::from_secs(30);
 const CHECKS: usize = 7;
 
-/// No permit is out, and the server has no connection but `idle` idle ones.
+/// Checks that no permit is in use, and that the server has `idle` connections, all of them idle.
 #[track_caller]
 fn everything_is_back(client: &Client, web: &Web, idle: usize) {
     let look = || (web.open(), web.idle_open(), client.permits_in_use());
@@ -28,7 +28,7 @@ fn everything_is_back(client: &Client, web: &Web, idle: usize) {
         look,
         |seen| *seen == wanted,
     );
-    // All of them can be had, and no more than there were.
+    // All permits are available, and no more than at the start.
     let mut permits = Vec::new();
     smol::block_on(async {
         for _ in 0..CHECKS {
@@ -50,7 +50,7 @@ fn kind(outcome: Outcome) -> Option<FailureKind> {
     outcome.verdict.err().map(|failure| failure.kind)
 }
 
-/// Checks twice, and that each ends as `wanted` and leaves `idle` connections.
+/// Checks the site twice. Each check must end as `wanted` and leave `idle` connections.
 #[track_caller]
 fn twice(web: &Web, site: &Site, wanted: Option<FailureKind>, idle: usize) {
     let client = client(REUSE);
@@ -61,7 +61,7 @@ fn twice(web: &Web, site: &Site, wanted: Option<FailureKind>, idle: usize) {
     }
 }
 
-/// Ends when the server has seen `requests` requests; the check goes on meanwhile.
+/// Waits until the server has seen `requests` requests, while the check goes on.
 async fn until_asked(web: &Web, requests: usize) {
     while web.requests() < requests {
         Timer::after(Duration::from_millis(2)).await;
@@ -194,7 +194,7 @@ fn a_panic_fails_its_check_alone_and_gives_its_permit_back() {
         assert!(failure.detail.contains("wanted by the test"), "{failure:?}");
         everything_is_back(&client, &web, 0);
     }
-    // The client is as good as before.
+    // The client still works.
     let healthy = site(&web.url("/"), "interval = \"1s\"");
     assert_eq!(
         kind(smol::block_on(check::run(&client, &healthy, false))),

@@ -1,4 +1,4 @@
-//! What several groups need.
+//! Helpers of several groups of tests.
 
 use crate::support::agent::Running;
 use crate::support::bot_api::BotApi;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The library's client, as `[agent]` would have it by default.
+/// Creates the library's client with the defaults of `[agent]`.
 pub fn client(idle_timeout: Duration) -> Client {
     let limits = Limits {
         max_connections: 10,
@@ -26,7 +26,7 @@ pub fn client(idle_timeout: Duration) -> Client {
     Client::new(&limits).expect("a client")
 }
 
-/// The one site that `keys` describe, as the configuration reads them.
+/// Reads the one site that `keys` describe, as the configuration does.
 pub fn site(url: &str, keys: &str) -> Site {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("sitemon.conf");
@@ -40,12 +40,12 @@ pub fn site(url: &str, keys: &str) -> Site {
     Arc::unwrap_or_clone(sites.pop().expect("a site"))
 }
 
-/// A `[[site]]` table.
+/// Returns a `[[site]]` table.
 pub fn site_table(name: &str, url: &str, keys: &str) -> String {
     format!("[[site]]\nname = \"{name}\"\nurl = \"{url}\"\n{keys}\n")
 }
 
-/// `count` sites `s0`, `s1`… on the paths `/s0`, `/s1`…
+/// Returns `count` sites `s0`, `s1`… on the paths `/s0`, `/s1`…
 pub fn sites(web: &Web, count: usize, keys: &str) -> String {
     (0..count).fold(String::new(), |mut all, i| {
         let table = site_table(&format!("s{i}"), &web.url(&format!("/s{i}")), keys);
@@ -54,7 +54,7 @@ pub fn sites(web: &Web, count: usize, keys: &str) -> String {
     })
 }
 
-/// Waits for `wanted`, and says in its panic what it waited for and what was there instead.
+/// Polls until the value is `wanted`. Panics with the description and the last value otherwise.
 #[track_caller]
 pub fn wait_for<T: std::fmt::Debug>(
     limit: Duration,
@@ -89,12 +89,12 @@ pub fn wait_quiet(web: &Web, time: Duration) {
     wait_for(LIMIT, "silence", look, |since| *since >= time);
 }
 
-/// Descriptors, and the threads that are there for good.
+/// Number of descriptors, and names of the permanent threads.
 pub type Figures = (usize, Vec<String>);
 
-/// Those of the pool for blocking work are there for good too (blocking 1.7 ends none of them as
-/// long as there are fewer than its limit): one writes the state, and another may be started while
-/// it is about to be idle.
+/// Threads of the pool for blocking work, which are permanent too (blocking 1.7 ends none of them
+/// as long as there are fewer than its limit): one writes the state, and another may be started
+/// before that is idle.
 const POOL: usize = 3;
 
 fn figures(running: &Running) -> Figures {
@@ -109,7 +109,7 @@ fn figures(running: &Running) -> Figures {
     (running.descriptors(), others)
 }
 
-/// What a process that has nothing to do holds: what stands for a second.
+/// Returns the figures of an idle process: those that don't change for a second.
 #[track_caller]
 pub fn at_rest(running: &Running) -> Figures {
     let mut last = (figures(running), Instant::now());
@@ -124,7 +124,7 @@ pub fn at_rest(running: &Running) -> Figures {
     wait_for(LIMIT, "the process at rest", look, stands).0
 }
 
-/// Connections of the Bot API at once that are the poll and idle ones of the two senders.
+/// Connections to the Bot API of an idle agent: the poll, and idle ones of the two senders.
 pub const OF_TELEGRAM: usize = 3;
 
 #[track_caller]
@@ -135,12 +135,12 @@ pub fn wait_telegram_at_rest(api: &BotApi) {
     });
 }
 
-/// How often each path was asked for; [`Web::seen`] remembers the last requests only.
+/// Counts the requests of each path; [`Web::seen`] has only the last ones.
 #[derive(Clone, Default)]
 pub struct Tally(Arc<Mutex<HashMap<String, usize>>>);
 
 impl Tally {
-    /// A server that counts and does what `behaviour` says.
+    /// Starts a server that counts and then does `behaviour`.
     pub fn web(&self, behaviour: impl Fn(&Request) -> Behaviour + Send + Sync + 'static) -> Web {
         let tally = self.clone();
         Web::start(move |request| {
@@ -156,9 +156,9 @@ impl Tally {
     }
 }
 
-/// Until `done`, never more than `most`, except for the moment that a server takes to notice that
-/// a connection was closed: by then the next one may be there. On a busy machine that is long; one
-/// too many stays.
+/// Checks until `done` that the count stays within `most`. It may be higher for the moment that a
+/// server takes to notice a closed connection, when the next one may be open. That takes longer on
+/// a busy machine; a leaked one stays.
 #[track_caller]
 pub fn never_more_than(
     most: usize,

@@ -1,4 +1,4 @@
-//! Checks that fail, of all kinds and many times, leave nothing behind.
+//! Many failed checks of all kinds leak nothing.
 
 use super::common::{at_rest, never_more_than, site_table, wait_quiet};
 use crate::support::agent::Sitemon;
@@ -39,7 +39,7 @@ fn after_hundreds_of_failed_checks_of_all_kinds_the_process_is_as_after_the_firs
             );
             site_table(&format!("{kind}-{i}"), &url, &keys)
         });
-        // No connection is kept, so that those that are open at the end were left behind.
+        // Connections aren't kept, so that one that is open at the end was leaked.
         let agent = "[agent]\nstate = \"state\"\nidle_timeout = \"1s\"\n";
         format!("{agent}{}", tables.collect::<String>())
     };
@@ -64,7 +64,7 @@ fn after_hundreds_of_failed_checks_of_all_kinds_the_process_is_as_after_the_firs
         pause(false);
         asked(more);
         pause(true);
-        // Nothing is begun any more: what is not given back now never will be.
+        // No check is running: what isn't released by now was leaked.
         assert_eq!(at_rest(&running), first, "{more} checks later");
     }
     assert!(web.requests() >= 260);

@@ -1,4 +1,4 @@
-//! What servers that mean no good can cost: a failed check each, and 4 MiB for all of them together.
+//! The cost of hostile servers: a failed check each, and 4 MiB for all of them together.
 
 use super::common::{site_table, wait_for};
 use crate::support::agent::Sitemon;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Over what it is at rest.
+/// Memory above that of the agent at rest, in KiB.
 const ALLOWED_KIB: u64 = 4 * 1024;
 const ROUNDS: usize = 4;
 
@@ -63,7 +63,8 @@ fn ten_hostile_servers_at_once_take_no_more_than_4_mib() {
     web.wait_requests(3 * http.len());
     let rest = running.peak_kib();
 
-    // Those that speak HTTP/2 come with the attack: at rest there is nothing to be had of them.
+    // The HTTP/2 servers are added with the attack, since they have no harmless mode for the
+    // measurement at rest.
     for (name, server) in [
         ("padded", &padded),
         ("leaving", &leaving),

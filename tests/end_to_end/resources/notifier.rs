@@ -1,4 +1,4 @@
-//! A message that was sent, or could not be, leaves nothing behind.
+//! Messages leak nothing, whether they were sent or not.
 
 use super::common::{OF_TELEGRAM, sites, wait_for, wait_telegram_at_rest};
 use crate::support::agent::{Running, Sitemon};
@@ -6,7 +6,7 @@ use crate::support::bot_api::{BotApi, Fault};
 use crate::support::listener::LIMIT;
 use crate::support::web::{Behaviour, Web};
 
-/// Enough for none to be flapping.
+/// Enough sites for none to be flapping.
 const SITES: usize = 2;
 
 struct Scene {
@@ -22,7 +22,7 @@ impl Scene {
         let (web, api) = (Web::new(), BotApi::start());
         // Every change is an alert.
         let keys = "interval = \"1s\"\ntries = 1\nretry = \"1s\"";
-        // No connection of the site is kept, so that what is left is Telegram's.
+        // The sites' connections aren't kept, so that only Telegram's are left.
         let agent = "[agent]\nstate = \"state\"\nidle_timeout = \"1s\"\n";
         let tables = sites(&web, SITES, keys);
         let sitemon = Sitemon::new(&format!("{}{agent}{tables}", api.config()));
@@ -38,7 +38,7 @@ impl Scene {
         }
     }
 
-    /// One site goes down, or up again.
+    /// Makes one site fail, or work again.
     fn change(&mut self) {
         let behaviour = if self.changes.is_multiple_of(2) {
             Behaviour::status(503)
@@ -50,7 +50,7 @@ impl Scene {
         self.changes += 1;
     }
 
-    /// One alert that gets through.
+    /// Triggers one alert, and waits until it arrives.
     #[track_caller]
     fn alert(&mut self) {
         let before = self.api.messages().len();
@@ -58,9 +58,9 @@ impl Scene {
         self.api.wait_messages(before + 1);
     }
 
-    /// The least that is seen in two rounds of the site, between its checks, without the connections to
-    /// Telegram: how many of those are idle depends on what had to be said at once. The process itself is
-    /// asked which those are: the server hears of an end later.
+    /// Returns the fewest descriptors seen in two rounds of the sites, between checks, without
+    /// connections to Telegram: how many of those are idle depends on how many messages were sent
+    /// at once. They are found in the process itself, since the server notices a closed one later.
     fn descriptors(&self) -> usize {
         let until = self.web.requests() + 3 * SITES;
         let mut least = usize::MAX;
@@ -126,7 +126,7 @@ fn failed_alerts_leave_no_connection_and_no_descriptor() {
         scene.api.fail_next("sendMessage", fault);
         let calls = scene.api.calls("sendMessage");
         scene.alert();
-        // What failed was sent again.
+        // The message that failed was sent again.
         assert!(scene.api.calls("sendMessage") >= calls + 2);
         wait_telegram_at_rest(&scene.api);
     }

@@ -1,5 +1,6 @@
-//! The bounds of the connection pool. That an idle connection is closed within two minutes is left
-//! to the tests in `src/http/idle_connections.rs`, which have a clock of their own: this suite cannot wait.
+//! The limits of the connection pool. That an idle connection is closed within two minutes is
+//! tested in `src/http/idle_connections.rs` with a virtual clock, since this suite can't wait for
+//! it.
 
 use super::common::{client, never_more_than, site, site_table, sites, wait_for};
 use crate::support::agent::Sitemon;
@@ -39,7 +40,7 @@ fn running_checks_and_telegram_stay_below_max_connections_and_few_stay_idle() {
     let (web, api) = (slow_web(), BotApi::start());
     let agent = "[agent]\nstate = \"state\"\nmax_connections = 10\nidle_connections = 5\n";
     let config = |keys| format!("{}{agent}{}", api.config(), sites(&web, 60, keys));
-    // 17 a second is what 7 connections can do.
+    // 7 connections can make 17 checks a second.
     let sitemon = Sitemon::new(&config("interval = \"2s\""));
     let mut running = sitemon.run();
     let asked = |n| web.requests() >= n;
@@ -94,7 +95,7 @@ fn a_connection_is_reused_before_idle_timeout_and_not_after_it() {
     check();
     check();
     assert_eq!((web.requests(), web.accepted()), (2, 1), "reused");
-    // Nothing happens that could be waited for: it stays open, unused.
+    // There is no event to wait for: the connection stays open, unused.
     thread::sleep(Duration::from_millis(3100));
     check();
     assert_eq!((web.requests(), web.accepted()), (3, 2), "not reused");

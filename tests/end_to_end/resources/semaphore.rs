@@ -1,4 +1,4 @@
-//! The semaphore in front of `/check`, and shutdown.
+//! The semaphore of `/check`, and shutdown.
 
 use super::common::{Tally, site_table, sites, wait_for};
 use crate::support::agent::Sitemon;
@@ -7,14 +7,15 @@ use crate::support::web::{Behaviour, Web};
 
 const GROUPS: usize = 5;
 
-/// A site in each group, `a` to `e`, that never answers.
+/// Returns a site in each group, `a` to `e`, that never answers.
 fn hanging_groups(web: &Web, timeout: &str) -> String {
     let tables = groups().map(|g| {
         let keys =
             format!("group = \"{g}\"\ninterval = \"1h\"\nretry = \"1h\"\ntimeout = \"{timeout}\"");
         site_table(&format!("site-{g}"), &web.url(&format!("/{g}")), &keys)
     });
-    // The first of all is checked at once, and one every 5 s from then on: none of ours is due in time.
+    // The first site is checked at once, and another every 5 s: the groups' sites are not due
+    // during the test.
     let first = site_table("first", &web.url("/first"), "interval = \"1h\"");
     let rest =
         (0..6).map(|i| site_table(&format!("rest-{i}"), &web.url("/rest"), "interval = \"1h\""));
@@ -62,7 +63,7 @@ fn of_five_check_commands_two_run_and_three_are_told_their_place_until_their_tur
         })
     };
     assert_eq!(wait_asked(2), [1, 1, 0, 0, 0], "{stdout}");
-    // The first two time out, and give their places to the next two.
+    // The first two time out, and release their permits to the next two.
     assert_eq!(wait_asked(4), [1, 1, 1, 1, 0], "{}", running.stdout());
     assert_eq!(wait_asked(5), [1; GROUPS], "{}", running.stdout());
     assert_eq!(running.terminate().code(), Some(0));

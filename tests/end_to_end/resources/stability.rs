@@ -1,4 +1,4 @@
-//! Nothing grows, nothing is late, and nothing is called down that is not.
+//! Nothing grows, nothing is late, and no site is reported down that isn't.
 
 use super::common::{Tally, client, never_more_than, site, site_table, sites, wait_for};
 use crate::support::agent::Sitemon;
@@ -16,12 +16,12 @@ use std::{env, fs, thread};
 const TARGET: &str = "SITEMON_TEST_TARGET";
 const WARM_UP: usize = 1_000;
 const ALL: usize = 20_000;
-/// Half of malloc's smallest block on 64 bits, so that one block kept by each check fails the test. The heap
-/// itself settles within about 200 KiB, in 20,000 checks as in 120,000.
+/// Half of malloc's smallest block on 64 bits, so that one leaked block per check fails the test.
+/// The heap itself settles within about 200 KiB, in 20,000 checks as in 120,000.
 const BYTES_A_CHECK: u64 = 16;
 
-/// The checks run in a process of their own, this very test started again: neither the server nor
-/// other tests are in the figures.
+/// Runs the checks in a process of their own, by starting this test again, so that the figures
+/// include neither the server nor other tests.
 #[test]
 fn descriptors_threads_and_memory_after_20_000_checks_are_those_after_the_first_1_000() {
     if let Ok(url) = env::var(TARGET) {
@@ -46,7 +46,7 @@ fn descriptors_threads_and_memory_after_20_000_checks_are_those_after_the_first_
     assert!(stdout.contains("1 passed"), "{stdout}");
 }
 
-/// One thread is enough, and much faster than one for each connection.
+/// One thread is enough, and much faster than one per connection.
 fn answer_and_close(mut stream: TcpStream) {
     let mut request = Vec::new();
     let mut buffer = [0; 2048];
@@ -57,7 +57,7 @@ fn answer_and_close(mut stream: TcpStream) {
         }
     }
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
-    // An error fails the check, which the other side counts.
+    // An error fails the check, which the other process counts.
     let _ = stream.write_all(answer);
 }
 
@@ -105,13 +105,13 @@ fn check_20_000_times(url: &str) {
 struct Figures {
     descriptors: usize,
     threads: usize,
-    /// Anonymous pages. Those of the binary count for nothing: they come as code first runs and go as the
-    /// kernel wants them back.
+    /// Anonymous pages in KiB. Pages of the binary don't count: they come as code first runs and go
+    /// as the kernel reclaims them.
     heap_kib: u64,
 }
 
 impl Figures {
-    /// This process's, as soon as nothing is under way.
+    /// Returns the figures of this process, once it is idle.
     fn at_rest(client: &sitemon::http::Client) -> Figures {
         let limit = Duration::from_secs(10);
         wait_for(
@@ -121,7 +121,7 @@ impl Figures {
             |&n| n == 0,
         );
         let sockets = || count("fd", |link| link.starts_with("socket:"));
-        // Those of the client itself (two ends of a pair wake libcurl) stay.
+        // The client's own sockets (a pair that wakes libcurl) stay.
         let mut last = (sockets(), 0);
         let look = || {
             let now = sockets();
@@ -184,7 +184,7 @@ fn twenty_healthy_sites_stay_on_time_beside_a_hundred_that_hang() {
     });
     let mut config = "[agent]\nstate = \"state\"\nmax_connections = 10\n".to_owned();
     for i in 0..HANGING + HEALTHY {
-        // Mixed, as they would be in a file.
+        // Mixed, as in a real configuration.
         let kind = if i % 6 == 5 { "healthy" } else { "hang" };
         let keys = "interval = \"2s\"\ntimeout = \"2s\"";
         let url = web.url(&format!("/{kind}-{i}"));
@@ -206,7 +206,7 @@ fn twenty_healthy_sites_stay_on_time_beside_a_hundred_that_hang() {
     let hung = || paths("hang").filter(|path| tally.of(path) > 0).count();
     let limit = Duration::from_secs(60);
     wait_for(limit, "the first round", hung, |&n| n == HANGING);
-    // The last of them are still in the lane of the healthy ones, until they time out.
+    // The last hanging sites stay in the queue of the healthy ones until they time out.
     let asked = web.requests();
     web.wait_requests(asked + HEALTHY);
 

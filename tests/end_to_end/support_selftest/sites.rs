@@ -1,4 +1,4 @@
-//! The sites that are asked.
+//! Tests of the test sites.
 
 use crate::support::listener::until;
 use crate::support::raw_client::connect;
@@ -84,7 +84,7 @@ fn certificates_are_trusted_exactly_when_they_should_be() {
     for bad in [ca.expired(), Certificate::self_signed(LOOPBACK), other_name] {
         assert!(get(&Web::tls(&bad)).is_err());
     }
-    // A renewed certificate is seen by the next connection.
+    // The next connection gets a renewed certificate.
     web.set_certificate(&ca.expired());
     web.cut_all();
     assert!(get(&web).is_err());

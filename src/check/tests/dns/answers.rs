@@ -1,4 +1,4 @@
-//! What is asked of which server, and how answers are judged.
+//! Queries to each server, and the verdicts about the answers.
 
 use super::*;
 use crate::check::deadline::Deadline;
@@ -82,7 +82,7 @@ fn the_name_of_an_address_is_asked_for_under_arpa() {
 #[test]
 fn an_alias_is_followed_to_the_records_that_count() {
     let server = DnsServer::new(|query| {
-        // www.example.org → web.example.org, at the end of the question.
+        // www.example.org → web.example.org, whose record follows.
         let mut message = reply(query, 0, &[(5, b"\x03web\xc0\x10")]);
         message[7] = 2;
         let alias = question_end(query) + 12;
@@ -174,7 +174,7 @@ fn a_question_with_edns_that_is_dropped_is_asked_without() {
         });
         let outcome = asked(&server, Duration::from_secs(10), |_| {});
         assert_eq!(outcome.verdict, Ok(()));
-        // Not a third of the ten seconds.
+        // Much less than a third of the ten seconds.
         let took = outcome.took.expect("answered");
         assert!(took < Duration::from_millis(2500), "{took:?}");
     }
@@ -245,7 +245,7 @@ fn a_server_whose_name_leads_nowhere_is_told_so() {
     assert_eq!(failure(&outcome), denied);
 }
 
-/// The system's resolvers, were they these.
+/// Queries these servers as the system's resolvers.
 fn by_system(servers: &[&DnsServer], timeout: Duration) -> Outcome {
     let addresses: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
     let Check::Dns(mut check) = dns_site(addresses[0], |_| {}).check else {

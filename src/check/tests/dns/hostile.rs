@@ -1,4 +1,4 @@
-//! Servers that are silent, lie or mean no good: each is one failed check with a cause, in time.
+//! Servers that are silent, lie or are hostile: each is one failed check with a cause, in time.
 
 use super::*;
 
@@ -143,7 +143,7 @@ fn five_thousand_records_in_64_kib_are_read() {
             message.extend_from_slice(&record);
             count += 1;
         }
-        // The last of them is another one, and the rest is not counted.
+        // The last record differs, and the bytes after it are no record.
         message.truncate(message.len() - 4);
         message.extend_from_slice(TWO);
         message[6..8].copy_from_slice(&count.to_be_bytes());
@@ -201,7 +201,7 @@ fn tcp_that_fails_is_told_by_how_it_did() {
     );
     assert_eq!(
         within(SHORT, |mut stream, _| {
-            // Silent until the other side gives up.
+            // Silent until the client gives up.
             let _ = stream.read(&mut [0]);
         }),
         of(FailureKind::Timeout, "no answer within 300ms")
@@ -241,7 +241,7 @@ fn a_flood_of_wrong_answers_ends_in_time_and_costs_little() {
     );
 }
 
-/// Processor time of this thread, on which the check runs.
+/// Returns the CPU time of this thread, on which the check runs.
 fn thread_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
     let spent = stat.split(' ').next().expect("a number");

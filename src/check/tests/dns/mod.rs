@@ -1,4 +1,4 @@
-//! DNS checks against servers on the loopback that answer whatever their script says.
+//! DNS checks against servers on loopback that answer by a script.
 
 mod answers;
 mod hostile;
@@ -17,15 +17,15 @@ const SHORT: Duration = Duration::from_millis(300);
 const ONE: &[u8] = &[192, 0, 2, 1];
 const TWO: &[u8] = &[192, 0, 2, 2];
 
-/// Answers with whatever its script says.
+/// A server that answers with the result of its script.
 struct DnsServer {
     address: SocketAddr,
-    /// Every datagram that came.
+    /// Every datagram received.
     queries: Receiver<Vec<u8>>,
 }
 
 impl DnsServer {
-    /// `script` makes the datagrams that answer one; there is nothing for TCP.
+    /// `script` returns the datagrams that answer a query. The server doesn't listen on TCP.
     fn new(script: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> DnsServer {
         let socket = UdpSocket::bind((HERE, 0)).expect("a port");
         DnsServer::on(socket, script)
@@ -47,17 +47,18 @@ impl DnsServer {
         DnsServer { address, queries }
     }
 
-    /// `NOERROR` and these records, each `(kind, data)` and owned by what was asked for.
+    /// Answers `NOERROR` with these records, each `(type, data)`, for the name in the query.
     fn with(records: &'static [(u16, &'static [u8])]) -> DnsServer {
         DnsServer::new(move |query| vec![reply(query, 0, records)])
     }
 
-    /// No records and this code.
+    /// Answers with this code and no records.
     fn refusing(code: u16) -> DnsServer {
         DnsServer::new(move |query| vec![reply(query, code, &[])])
     }
 
-    /// Truncated over UDP; over TCP what `script` does once the question was read.
+    /// Answers with a truncated message over UDP. Over TCP, runs `script` once the query has been
+    /// read.
     fn over_tcp(script: impl Fn(TcpStream, &[u8]) + Send + 'static) -> DnsServer {
         let (listener, socket) = loop {
             let listener = TcpListener::bind((HERE, 0)).expect("a port");
@@ -80,13 +81,14 @@ impl DnsServer {
     }
 }
 
-/// The question section of `query` ends here.
+/// Returns the end of the question section of `query`.
 fn question_end(query: &[u8]) -> usize {
     let zero = query[12..].iter().position(|&byte| byte == 0);
     12 + zero.expect("a name") + 5
 }
 
-/// An answer to `query` with these flags (0x200 = truncated, the last four bits a code).
+/// Returns an answer to `query` with these flags (0x200 = truncated, the last four bits are the
+/// code).
 fn reply(query: &[u8], flags: u16, records: &[(u16, &[u8])]) -> Vec<u8> {
     let mut message = query[..question_end(query)].to_vec();
     message[2..4].copy_from_slice(&(0x8180 | flags).to_be_bytes());
@@ -124,7 +126,7 @@ fn dns_site(address: SocketAddr, change: impl FnOnce(&mut DnsCheck)) -> Site {
     site_of(Check::Dns(check), Duration::from_secs(5))
 }
 
-/// One check of `server`.
+/// Checks `server` once.
 fn asked(server: &DnsServer, timeout: Duration, change: impl FnOnce(&mut DnsCheck)) -> Outcome {
     let mut site = dns_site(server.address, change);
     site.timeout = timeout;
@@ -137,7 +139,7 @@ fn asked(server: &DnsServer, timeout: Duration, change: impl FnOnce(&mut DnsChec
     outcome
 }
 
-/// The cause and its kind.
+/// Returns the failure's kind and cause.
 #[track_caller]
 fn told(server: &DnsServer, change: impl FnOnce(&mut DnsCheck)) -> (FailureKind, String) {
     let outcome = asked(server, Duration::from_secs(5), change);

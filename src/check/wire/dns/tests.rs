@@ -15,7 +15,7 @@ fn question(text: &str, kind: RecordKind) -> Question {
     }
 }
 
-/// An answer to `question` with these records after it.
+/// Returns an answer to `question` with these records.
 fn reply(question: &Question, flags: u16, records: &[(&str, u16, &[u8])]) -> Vec<u8> {
     let mut message = question.encode(false);
     message[2..4].copy_from_slice(&(0x8180 | flags).to_be_bytes());
@@ -106,7 +106,7 @@ fn aliases_are_followed_in_any_order() {
         ("b", 5, c),
         ("c", 1, one),
         ("c", 1, two),
-        // Doesn't count: it was not asked for.
+        // Doesn't count, since it doesn't belong to the question.
         ("other", 1, b"\xff\xff\xff\xff"),
         ("c", 46, b"a signature"),
     ];
@@ -134,7 +134,7 @@ fn sixty_aliases_are_followed_in_any_order() {
     assert_eq!(shown(&asked, &reply(&asked, 0, &chain)), there);
     chain.reverse();
     assert_eq!(shown(&asked, &reply(&asked, 0, &chain)), there);
-    // Every third of them first.
+    // In an order that mixes the links.
     chain.sort_by_key(|(owner, ..)| owner.bytes().map(usize::from).sum::<usize>() % 3);
     assert_eq!(shown(&asked, &reply(&asked, 0, &chain)), there);
 }
@@ -161,7 +161,7 @@ fn an_alias_that_was_asked_for_is_a_record() {
 fn another_class_and_the_other_sections_do_not_count() {
     let asked = question("a", RecordKind::A);
     let mut message = reply(&asked, 0, &[("a", 1, b"\xc0\0\x02\x01")]);
-    // After it something that can't be read.
+    // An unreadable authority section follows.
     message[9] = 200;
     message.extend_from_slice(b"\xc0");
     assert_eq!(shown(&asked, &message).map(|all| all.len()), Ok(1));
@@ -207,7 +207,7 @@ fn the_worst_answers_of_64_kib_take_no_time() {
     message[6..8].copy_from_slice(&count.to_be_bytes());
     assert!(count > 4500);
     assert_eq!(shown(&asked, &message), Ok(Vec::new()));
-    // A ring of three, over and over, against its order.
+    // A ring of three aliases, repeated, in reverse order.
     let mut message = reply(&asked, 0, &[]);
     let begin = message.len();
     for _ in 0..1000 {
@@ -220,7 +220,7 @@ fn the_worst_answers_of_64_kib_take_no_time() {
     let count = u16::try_from((message.len() - begin) / 16).expect("fits");
     message[6..8].copy_from_slice(&count.to_be_bytes());
     assert_eq!(shown(&asked, &message), Ok(Vec::new()));
-    // A name that is nothing but pointers to pointers.
+    // A name that consists of pointers to pointers.
     let mut message = reply(&asked, 0, &[]);
     message[7] = 1;
     let begin = message.len();
@@ -263,7 +263,7 @@ proptest! {
         if let Some(answer) = question.answer(&bytes) {
             let _ = answer.canonical(&question.name);
         }
-        // Bytes after a good beginning.
+        // Random bytes after a valid beginning.
         let mut message = reply(&question, 0, &[]);
         message[6..8].copy_from_slice(&[0, 9]);
         message.extend_from_slice(&bytes);

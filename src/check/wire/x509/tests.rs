@@ -1,4 +1,4 @@
-//! Against certificates made by rcgen and by OpenSSL, what webpki says of them, and damaged ones.
+//! Certificates made by rcgen and OpenSSL, compared with webpki's verdicts, and damaged ones.
 
 use super::*;
 use proptest::prelude::*;
@@ -33,7 +33,7 @@ fn key() -> KeyPair {
     KeyPair::generate().expect("a key")
 }
 
-/// A certificate for `subject`, issued by `issuer`, that ends at `ends`.
+/// Returns a certificate for `subject`, issued by `issuer`, that expires at `ends`.
 fn issued(subject: &str, issuer: &str, ends: i64) -> Vec<u8> {
     let issuer = Issuer::new(params(issuer, 0, DAY), key());
     let certificate = params(subject, 0, ends).signed_by(&key(), &issuer);
@@ -44,7 +44,7 @@ fn issued(subject: &str, issuer: &str, ends: i64) -> Vec<u8> {
 fn what_openssl_made_is_read_as_openssl_reads_it() {
     for (der, ends, subject, issuer, kind) in [
         (
-            // Version 1, TeletexStrings.
+            // Version 1, with TeletexStrings.
             include_bytes!("samples/v1_t61.der").as_slice(),
             2_110_938_382,
             "Fritz!Box",
@@ -116,7 +116,7 @@ fn a_certificate_without_a_common_name_is_called_by_its_first_dns_name() {
         SanType::DnsName("a.example".try_into().expect("a name")),
         SanType::DnsName("b.example".try_into().expect("a name")),
     ];
-    // What comes before the names, and is longer than a length byte can tell.
+    // An extension before the names, longer than one length byte can say.
     let long = CustomExtension::from_oid_content(&[1, 2, 3], vec![0x30; 70_000]);
     made.custom_extensions = vec![long];
     assert_eq!(titled(&made).as_deref(), Some("a.example"));
@@ -187,10 +187,10 @@ fn of_a_chain_those_on_the_way_to_a_root_count() {
     assert_eq!(first(&[&leaf, &garbage, &stray, &one]), "one");
     assert_eq!(first(&[&leaf, &one, &two, &root]), "two");
     assert_eq!(first(&[&root, &one]), "root", "it is the leaf");
-    // A root signed by an older one as well, for clients that know only that.
+    // A root that is also signed by an older one, for clients that know only the older one.
     assert_eq!(first(&[&leaf, &one, &two, &crossed]), "root");
     assert_eq!(first(&[&leaf, &one, &two, &crossed, &root]), "two");
-    // Of two for one name, the one that holds longest.
+    // Of two certificates for one name, the one that lasts longest.
     let again = issued("one", "two", 7 * DAY);
     assert_eq!(first(&[&leaf, &one, &again]), "one");
     let end_of_one = |signs: fn(&Certificate, &Certificate) -> bool| {
@@ -202,12 +202,12 @@ fn of_a_chain_those_on_the_way_to_a_root_count() {
         Some(7 * DAY),
         "no signature is known"
     );
-    // One of them has another key.
+    // Only one of them has the key that signed the leaf.
     assert_eq!(
         end_of_one(|issuer, _| issuer.ends() == 5 * DAY),
         Some(5 * DAY)
     );
-    // A ring ends.
+    // A ring of issuers doesn't loop forever.
     let ring = issued("two", "one", 8 * DAY);
     assert_eq!(first(&[&leaf, &one, &ring]), "one");
     assert_eq!(first_to_end(&[&garbage, &leaf], |_, _| true), None);
@@ -226,7 +226,7 @@ fn a_chain_of_a_thousand_is_nothing_special() {
     );
 }
 
-/// The verifier's own word: whether `leaf`, which is its own root, holds at `time`.
+/// Returns whether webpki accepts `leaf`, with itself as the root, at `time`.
 fn holds(leaf: &CertificateDer<'_>, time: i64) -> bool {
     let anchor = anchor_from_trusted_cert(leaf).expect("an anchor");
     let leaf = EndEntityCert::try_from(leaf).expect("readable");
@@ -245,7 +245,7 @@ fn holds(leaf: &CertificateDer<'_>, time: i64) -> bool {
     .is_ok()
 }
 
-/// A sound certificate, whose key is made once.
+/// Returns a valid certificate.
 fn sound() -> Vec<u8> {
     let mut made = params("sound", 0, DAY);
     made.subject_alt_names = vec![SanType::DnsName("a.example".try_into().expect("a name"))];
@@ -255,7 +255,7 @@ fn sound() -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// 1950 to 9999; webpki knows no time before 1970.
+    /// From 1950 to 9999; webpki knows no time before 1970.
     #[test]
     fn dates_and_names_round_trip(
         from in -631_152_000i64..253_402_300_799,
