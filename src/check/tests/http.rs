@@ -49,13 +49,19 @@ fn what_waits_for_our_own_threads_is_lag_and_a_slow_server_is_not() {
     let least = lags.min().expect("five");
     assert!(least < TIME / 2, "{least:?}");
     assert!(client.take_lag().is_zero(), "it was taken");
-    let server = Server::answering(OK);
+    let (allow, allowed) = std::sync::mpsc::channel();
+    let allowed = std::sync::Mutex::new(allowed);
+    let server = Server::routing(move |_| {
+        let _ = allowed.lock().expect("a sender").recv();
+        OK.to_owned()
+    });
     let quick = site(&server.url(), |_| {});
     block_on(async {
         let mut check = Box::pin(run(&client, &quick, false));
         while server.accepted() == 0 {
             assert!(poll_once(&mut check).await.is_none());
         }
+        allow.send(()).expect("a server");
         std::thread::sleep(TIME);
         check.await
     });
