@@ -76,6 +76,16 @@ fn main() {
     for name in without {
         println!("cargo::rustc-link-arg-bins=-Wl,--wrap=aws_lc_0_47_0_{name}");
     }
+    let zlib = [
+        "inflate",
+        "inflateEnd",
+        "inflateInit_",
+        "inflateInit2_",
+        "inflateReset2",
+    ];
+    for name in zlib {
+        println!("cargo::rustc-link-arg-bins=-Wl,--wrap={name}");
+    }
 }
 
 /// Writes `sitemon.conf` as a deflate stream, and its length. Only `init` needs it.

@@ -1,6 +1,7 @@
 //! Workarounds, each for one version of a dependency that `Cargo.toml` pins. Each file says what upstream
 //! does, what is done about it, and which test fails when upstream changes.
 
+mod decompression;
 mod header_lines;
 mod high_descriptors;
 #[cfg(feature = "http2")]
