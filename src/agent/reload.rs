@@ -136,6 +136,10 @@ impl Agent {
         let mut config = new;
         // Keys that need a restart keep their values.
         config.agent.state = self.config.agent.state.clone();
+        if self.takes_reports {
+            config.agent.socket = self.config.agent.socket.clone();
+            config.agent.spool = self.config.agent.spool.clone();
+        }
         config.agent.max_connections = self.config.agent.max_connections;
         config.agent.idle_connections = self.config.agent.idle_connections;
         config.agent.idle_timeout = self.config.agent.idle_timeout;
