@@ -11,6 +11,7 @@ use crate::monitor::render::metrics::{Metrics, MetricsText};
 use crate::monitor::site::report::{ReportAnswer, ReportKind};
 use crate::peers::Waiting;
 use crate::secret::{Secret, equal};
+use crate::state;
 use crate::timer::Timer;
 use async_channel::{Receiver, Sender};
 use async_io::Async;
@@ -118,7 +119,7 @@ pub async fn run(settings: Settings, executor: Rc<LocalExecutor<'static>>, asks:
                 told = true;
                 let text = format!(
                     "Cannot listen on {address}: {}. It is tried every minute.",
-                    reason(&error)
+                    state::reason(&error)
                 );
                 let _ = asks.send(Ask::Unavailable(text)).await;
             }
@@ -165,13 +166,6 @@ pub async fn run(settings: Settings, executor: Rc<LocalExecutor<'static>>, asks:
         };
         tasks.push(executor.spawn(connection.boxed_local()));
     }
-}
-
-/// Returns the system's text for an error, without Rust's `(os error 98)`.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let end = text.find(" (os error ").unwrap_or(text.len());
-    text[..end].to_owned()
 }
 
 struct Shared {

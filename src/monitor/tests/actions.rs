@@ -637,18 +637,15 @@ fn a_job_that_failed_or_is_missing_has_its_action_too() {
         sites: vec!["backup".to_owned()],
         ..action("restart backup", Some(600))
     };
+    let fails = |world: &mut World| {
+        let (bad, code) = (ReportKind::Bad, Some(1));
+        report(world, "backup", bad, code, 5, "no space");
+    };
     let mut world = World::new(vec![job("backup")]);
     world.set_actions(vec![restart()]);
     report(&mut world, "backup", ReportKind::Good, Some(0), 5, "");
     world.pass(10 * MIN);
-    report(
-        &mut world,
-        "backup",
-        ReportKind::Bad,
-        Some(1),
-        5,
-        "no space",
-    );
+    fails(&mut world);
     world.pass(9 * MIN);
     assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 0));
     world.pass(2 * MIN);
@@ -660,14 +657,7 @@ fn a_job_that_failed_or_is_missing_has_its_action_too() {
     // The outage continues over a restart of the agent, before the first run.
     report(&mut world, "backup", ReportKind::Good, Some(0), 5, "");
     world.pass(12 * 60 * MIN);
-    report(
-        &mut world,
-        "backup",
-        ReportKind::Bad,
-        Some(1),
-        5,
-        "no space",
-    );
+    fails(&mut world);
     world.pass(5 * MIN);
     assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 2));
     let snapshot = world.monitor.snapshot(world.now());
