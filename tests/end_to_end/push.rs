@@ -7,10 +7,10 @@ use crate::support::listener::until;
 use crate::support::scene::Scene;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -83,6 +83,36 @@ fn a_job_that_fails_is_told_with_its_last_lines_and_its_next_success() {
         "there is no push: site `backap`; did you mean `backup`?\n"
     );
     scene.end(running);
+}
+
+#[test]
+fn a_job_gets_its_signals_while_the_configuration_hangs() {
+    /// `F_SETSIG` of most architectures, which the crate doesn't have.
+    const SET_SIGNAL: i32 = 10;
+    let scene = scene();
+    // A lease blocks each open(2) of the file until it is released (fcntl(2)). Its holder is told by
+    // a signal: one that does nothing.
+    let config = File::options()
+        .write(true)
+        .open(scene.sitemon.config_path())
+        .expect("there");
+    // SAFETY: fcntl(2) on a descriptor that stays open, with plain numbers.
+    let leased = unsafe {
+        libc::fcntl(config.as_raw_fd(), SET_SIGNAL, libc::SIGURG);
+        libc::fcntl(config.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK)
+    };
+    assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
+    let dir = scene.sitemon.dir().display().to_string();
+    let (socket, spool) = (format!("{dir}/none.sock"), format!("{dir}/spool"));
+    let line = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut running = scene.sitemon.spawn(&[
+        "push", "backup", "--socket", &socket, "--spool", &spool, "--", "sh", "-c", line,
+    ]);
+    running.wait_stdout("ready\n");
+    assert!(running.threads() > 1);
+    running.signal("TERM");
+    assert_eq!(running.wait_exit().code(), Some(7));
+    drop(config);
 }
 
 #[test]

@@ -2,6 +2,9 @@
 //! report. Signals are forwarded to it. It is over when the process exits, even if its descendants
 //! hold the pipes open.
 //!
+//! The signals are blocked before the process starts its first thread: threads inherit the mask, and
+//! the kernel hands a signal that one thread doesn't block to that thread, which loses it.
+//!
 //! A single thread polls pipes and signals. Output is only read when the previous piece was
 //! written, so that a slow reader blocks the command as it would without sitemon.
 
@@ -29,6 +32,14 @@ const PASSED_ON: [i32; 6] = [
 const PIECE: usize = 4096;
 /// Number of bytes that are kept from the end of the output; a report contains fewer.
 const KEPT: usize = 8192;
+
+/// The forwarded signals and SIGCHLD, blocked in all threads that are started later.
+pub struct Signals {
+    /// A signalfd(2) to read them.
+    file: File,
+    /// The mask before.
+    before: libc::sigset_t,
+}
 
 /// A running command.
 pub struct Running {
@@ -63,8 +74,13 @@ struct Stream {
 /// # Errors
 ///
 /// Returns the error of starting it.
-pub fn start(program: &OsString, args: &[OsString], through: bool) -> io::Result<Running> {
-    let (signals, before) = signals()?;
+pub fn start(
+    signals: Signals,
+    program: &OsString,
+    args: &[OsString],
+    through: bool,
+) -> io::Result<Running> {
+    let Signals { file, before } = signals;
     let mut command = Command::new(program);
     command.args(args);
     if through {
@@ -89,10 +105,36 @@ pub fn start(program: &OsString, args: &[OsString], through: bool) -> io::Result
     }
     Ok(Running {
         child,
-        signals,
+        signals: file,
         streams,
         printed: Vec::new(),
     })
+}
+
+impl Signals {
+    /// Blocks the signals. Must be called while the process has a single thread.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of signalfd(2).
+    pub fn block() -> io::Result<Signals> {
+        // SAFETY: `signal_set` filled the sets. One of them is replaced by the old mask
+        // (pthread_sigmask(3)), and -1 makes a new descriptor (signalfd(2)) that is owned here
+        // alone. SIGCHLD is reset because a process that ignores it can't wait for its children
+        // (wait(2)).
+        unsafe {
+            let (set, mut before) = (signal_set(), signal_set());
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &set, &mut before);
+            match libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+                -1 => Err(io::Error::last_os_error()),
+                fd => Ok(Signals {
+                    file: File::from(OwnedFd::from_raw_fd(fd)),
+                    before,
+                }),
+            }
+        }
+    }
 }
 
 impl Running {
@@ -247,23 +289,6 @@ impl Stream {
             let before = self.waiting.len();
             self.read(left.min(PIECE), printed);
             left -= (self.waiting.len() - before).min(left);
-        }
-    }
-}
-
-/// Blocks the forwarded signals and SIGCHLD, and returns a signalfd to read them and the previous
-/// mask.
-fn signals() -> io::Result<(File, libc::sigset_t)> {
-    // SAFETY: `signal_set` filled the sets. One of them is replaced by the old mask
-    // (pthread_sigmask(3)), and -1 makes a new descriptor (signalfd(2)) that is owned here alone.
-    // SIGCHLD is reset because a process that ignores it can't wait for its children (wait(2)).
-    unsafe {
-        let (set, mut before) = (signal_set(), signal_set());
-        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &set, &mut before);
-        match libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
-            -1 => Err(io::Error::last_os_error()),
-            fd => Ok((File::from(OwnedFd::from_raw_fd(fd)), before)),
         }
     }
 }

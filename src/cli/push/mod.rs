@@ -25,15 +25,14 @@ const NOT_EXECUTABLE: i32 = 126;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub fn push(config: &Path, options: &Push) -> Result<(), Failure> {
-    let reporter = Reporter::new(config, options);
-    let message = options.message.as_deref().unwrap_or_default();
     if let [program, args @ ..] = options.command.as_slice() {
-        let code = run(&reporter, message, options.no_output, program, args);
-        return match code {
+        return match run(config, options, program, args) {
             0 => Ok(()),
             code => Err(Failure::Exit(code)),
         };
     }
+    let reporter = Reporter::new(config, options);
+    let message = options.message.as_deref().unwrap_or_default();
     let kind = match (options.start, options.fail) {
         (true, _) => ReportKind::Start,
         (_, true) => ReportKind::Bad,
@@ -46,13 +45,11 @@ pub fn push(config: &Path, options: &Push) -> Result<(), Failure> {
 }
 
 /// Runs the command, reports its start and end, and returns its exit code.
-fn run(
-    reporter: &Reporter,
-    message: &str,
-    no_output: bool,
-    program: &OsString,
-    args: &[OsString],
-) -> i32 {
+fn run(config: &Path, options: &Push, program: &OsString, args: &[OsString]) -> i32 {
+    // Before the thread that reads the configuration.
+    let signals = command::Signals::block();
+    let reporter = &Reporter::new(config, options);
+    let message = options.message.as_deref().unwrap_or_default();
     let (began, at) = (Instant::now(), now());
     // The end must be later than the start even if the clock was set back.
     let ended_at = || now().max(at + 1);
@@ -72,7 +69,9 @@ fn run(
         Ok(Some(why)) | Err(Failure::Usage(why) | Failure::NotRunning(why)) => log::warn!("{why}"),
         Ok(None) | Err(_) => {}
     };
-    let running = match command::start(program, args, !no_output) {
+    let through = !options.no_output;
+    let started = signals.and_then(|signals| command::start(signals, program, args, through));
+    let running = match started {
         Ok(running) => running,
         Err(e) => {
             let code = match e.kind() {
