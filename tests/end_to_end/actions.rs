@@ -7,10 +7,10 @@ use crate::support::bot_api::{BotApi, CHAT, Sent, TOKEN};
 use crate::support::namespace::{Network, in_own_network};
 use crate::support::scene::{Scene, site};
 use crate::support::web::{Behaviour, Web};
+use crate::support::write_program;
 use std::fs;
 use std::io::Read;
 use std::net::{Shutdown, TcpStream, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 const GROUP: i64 = -1_001_234_567_890;
@@ -188,8 +188,7 @@ fn no_text_of_a_name_or_a_chat_is_seen_by_a_shell() {
         out.display(),
         out.display()
     );
-    fs::write(&program, script).expect("the program can be written");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode can be set");
+    write_program(&program, script);
     let touch = format!("$(touch {})", owned.display());
     let name = format!("'a\"; {touch} &");
     let hostile = format!("--b `id` {touch}")

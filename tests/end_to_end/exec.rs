@@ -6,6 +6,7 @@ use crate::resources::common::at_rest;
 use crate::support::assert_has;
 use crate::support::listener::until;
 use crate::support::scene::Scene;
+use crate::support::write_program;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,13 +16,7 @@ use std::time::Duration;
 
 /// Writes a script that every user may run.
 fn script(at: &Path, name: &str, text: &str) -> PathBuf {
-    let path = at.join(name);
-    // Written under another name first: a file that is open for writing can't be executed.
-    let new = at.join(format!("{name}.new"));
-    fs::write(&new, format!("#!/bin/sh\n{text}\n")).expect("written");
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("a mode");
-    fs::rename(&new, &path).expect("in place");
-    path
+    write_program(&at.join(name), format!("#!/bin/sh\n{text}\n"))
 }
 
 fn exec_site(name: &str, program: &Path, keys: &str) -> String {
@@ -165,9 +160,7 @@ fn hostile_programs_leave_nothing_behind() {
         let text = text.replace("sleep 7", &sleep());
         more += &exec_site(name, &script(&dir, name, &text), "");
     }
-    let shebang = dir.join("no line");
-    fs::write(&shebang, "exit 0\n").expect("written");
-    fs::set_permissions(&shebang, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let shebang = write_program(&dir.join("no line"), "exit 0\n");
     more += &exec_site("plain", &shebang, "");
     more += &exec_site("directory", &dir, "");
     scene.sitemon.rewrite(&scene.config_with(&more));

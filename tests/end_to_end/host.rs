@@ -9,6 +9,7 @@ use crate::support::listener::until;
 use crate::support::namespace::in_own_network;
 use crate::support::scene::{Scene, site};
 use crate::support::web::Behaviour;
+use crate::support::write_program;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -176,7 +177,7 @@ fn sleeper(at: &Path) -> Child {
     let sleep = ["/usr/bin/sleep", "/bin/sleep"]
         .iter()
         .find(|p| Path::new(p).exists());
-    fs::copy(sleep.expect("sleep(1)"), &program).expect("copied");
+    write_program(&program, fs::read(sleep.expect("sleep(1)")).expect("read"));
     Command::new(&program).arg("1000").spawn().expect("starts")
 }
 
