@@ -129,6 +129,15 @@ fn too_large(limit: u64) -> io::Error {
     io::Error::other(format!("it is larger than {size}"))
 }
 
+/// Formats an I/O error without the number that Rust adds.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
 /// Runs `work`, which accesses `path`, on a helper thread and waits at most `patience` for it. A
 /// thread that hangs is abandoned and ends when it can.
 ///

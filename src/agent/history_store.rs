@@ -4,7 +4,7 @@ use super::{Agent, Input};
 use crate::monitor::Monitor;
 use crate::monitor::history::{Extent, Record};
 use crate::offload::offload;
-use crate::state::{self, HistoryFiles, Written};
+use crate::state::{HistoryFiles, Written};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -30,7 +30,7 @@ impl Agent {
                     .save(extent, &records)
                     .map(|w| (w, records))
             };
-            Input::HistorySaved(offload(save).await.map_err(|e| state::reason(&e)))
+            Input::HistorySaved(offload(save).await.map_err(|e| crate::files::reason(&e)))
         });
     }
 

@@ -3,13 +3,13 @@
 
 use super::Agent;
 use super::intake::Intake;
+use crate::files;
 use crate::monitor::site::Check;
 use crate::monitor::site::printable::{self, NAME};
 use crate::monitor::site::report::{ReportAnswer, Way};
 use crate::offload::offload;
 use crate::peers::Waiting;
 use crate::push::{LARGEST, Reply, parse, spool};
-use crate::state;
 use crate::timeout;
 use crate::timer::Timer;
 use async_io::Async;
@@ -51,7 +51,7 @@ impl Agent {
         match bind(&path) {
             Ok(listener) => self.listen_at(listener, &path),
             Err(e) => {
-                let why = state::reason(&e);
+                let why = files::reason(&e);
                 let text = format!(
                     "`sitemon push` cannot reach this agent at {}: {why}. Its reports are kept for the next start.",
                     path.display()
@@ -79,7 +79,7 @@ impl Agent {
                             let _ = serve(stream, &intake, &reading, group).await;
                         }
                         Err(e) => {
-                            log::debug!("a report cannot be taken: {}", state::reason(&e));
+                            log::debug!("a report cannot be taken: {}", files::reason(&e));
                             Timer::after(PAUSE).await;
                         }
                     }
@@ -222,7 +222,7 @@ async fn follow_spool(intake: Intake, dir: PathBuf, jobs: Rc<RefCell<Vec<String>
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => return,
             Err(e) => {
-                let why = state::reason(&e);
+                let why = files::reason(&e);
                 return log::warn!(
                     "the spool {} cannot be read: {why}; it has to belong to the user of this process, or to its \
                      group with mode 3770",
@@ -256,7 +256,7 @@ async fn take_kept(intake: &Intake, found: spool::Found, named: &mut Vec<OsStrin
             io::ErrorKind::PermissionDenied => {
                 "it cannot be read; it has to have the group of the spool and mode 0640".to_owned()
             }
-            _ => state::reason(e),
+            _ => files::reason(e),
         };
         let name = printable::line(&name.to_string_lossy(), NAME);
         log::warn!("{name} in the spool is passed over: {why}");

@@ -3,10 +3,10 @@
 use super::{Agent, Input};
 use crate::check;
 use crate::config::{self, Config, Mistakes};
+use crate::files;
 use crate::monitor::Event;
 use crate::offload::offload;
 use crate::process;
-use crate::state;
 use async_lock::Semaphore;
 use std::io;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Agent {
         let new = match read {
             Ok(Ok(new)) => new,
             Err(error) => {
-                let why = state::reason(&error);
+                let why = files::reason(&error);
                 return self.notice(log::Level::Error, unreadable(&why));
             }
             Ok(Err(mistakes)) => {

@@ -1,8 +1,8 @@
 //! Shutdown: the last output and the last saves, in bounded time even if terminal or flash hang.
 
 use super::{Agent, END_TIMEOUT, Input};
+use crate::files;
 use crate::offload::offload;
-use crate::state;
 use crate::timer::Timer;
 use async_channel::Receiver;
 use futures_lite::{FutureExt, future};
@@ -83,6 +83,6 @@ async fn in_time(is_late: &Receiver<()>, what: &str, saving: impl Future<Output 
         Err(io::Error::other("the flash does not answer"))
     };
     if let Err(e) = saving.or(late).await {
-        log::warn!("the {what} could not be written: {}", state::reason(&e));
+        log::warn!("the {what} could not be written: {}", files::reason(&e));
     }
 }

@@ -1,6 +1,7 @@
 //! Wake-on-LAN: the magic packet (AMD, "Magic Packet Technology", 1995: six bytes of ones, then the
 //! MAC address 16 times) in a UDP datagram to port 9 of every broadcast address.
 
+use crate::files;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::{fs, io};
 
@@ -43,10 +44,10 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             format!(
                 "{}: a firewall or the service's unit forbids it",
-                crate::state::reason(error)
+                files::reason(error)
             )
         }
-        _ => crate::state::reason(error),
+        _ => files::reason(error),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::config::{self, LARGEST_FILE};
 use crate::files;
-use crate::state;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -16,7 +15,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Returns a sentence that follows the path. The file is unchanged.
 pub fn add_chat(path: &Path, chat: i64) -> Result<(), String> {
-    let failed = |error: io::Error| format!("cannot be written: {}", state::reason(&error));
+    let failed = |error: io::Error| format!("cannot be written: {}", files::reason(&error));
     let (file, text) = open(path).map_err(failed)?;
     let text = config::with_chat(&text, chat)?;
     let replaced = file.metadata().and_then(|old| {

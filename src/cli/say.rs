@@ -8,7 +8,6 @@ use crate::config::{self, Config};
 use crate::files;
 use crate::monitor::outbox::message::{Delivery, Message};
 use crate::monitor::render::text::{escape, pack};
-use crate::state;
 use crate::timer;
 use std::io;
 
@@ -59,7 +58,7 @@ fn from_stdin() -> Result<String, Failure> {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) => Err(Failure::Usage(format!(
             "stdin cannot be sent: {}; nothing was sent",
-            state::reason(&error)
+            files::reason(&error)
         ))),
     }
 }

@@ -25,7 +25,7 @@ pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
         Err(ReadError::Io(e)) => {
             return Err(Failure::Usage(format!(
                 "cannot read the state in {dir}: {}; try as the user that runs sitemon",
-                state::reason(&e)
+                crate::files::reason(&e)
             )));
         }
         Err(ReadError::Newer(version)) => {

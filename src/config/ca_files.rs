@@ -2,7 +2,6 @@
 //! while the configuration is valid.
 
 use super::Config;
-use super::error::reason;
 use crate::files;
 use crate::monitor::site::{Check, Site};
 use crate::pem::Review;
@@ -49,7 +48,7 @@ fn wrong(path: &Path, patience: Duration, whose: &str) -> Option<String> {
     let read = move || files::read_now(&owned, files::LARGEST_BUNDLE);
     match files::within(path, patience, read) {
         Err(error) => {
-            let why = reason(&error);
+            let why = files::reason(&error);
             Some(format!(" cannot be read: {why}; {whose} until it can"))
         }
         Ok(pem) => match Review::of(&pem) {

@@ -54,7 +54,7 @@ impl Mistakes {
             io::ErrorKind::PermissionDenied => "; run sitemon as a user who may read it",
             _ => "",
         };
-        let why = reason(error);
+        let why = crate::files::reason(error);
         Mistakes::Unreadable(harmless(&format!(
             "cannot read {}: {why}{remedy}",
             path.display()
@@ -102,15 +102,6 @@ impl fmt::Display for Mistakes {
 }
 
 impl std::error::Error for Mistakes {}
-
-/// Returns the system's text for an error, without Rust's `(os error 2)`.
-pub(super) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
 
 /// Collects the mistakes of one file.
 pub(super) struct MistakeList<'t> {

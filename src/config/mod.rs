@@ -311,7 +311,7 @@ pub fn push_paths(path: &Path) -> Result<PushPaths, (String, PushPaths)> {
     };
     let read = read_small(path, files::READ_TIMEOUT);
     let text = read.map(|file| file.text).map_err(|e| {
-        let why = crate::state::reason(&e);
+        let why = files::reason(&e);
         format!("{shown} cannot be read: {why}")
     });
     let (text, wrong) = match text {

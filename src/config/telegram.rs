@@ -1,6 +1,6 @@
 //! `[telegram]`.
 
-use super::error::{MistakeList, reason};
+use super::error::MistakeList;
 use super::toml_table::{Entry, Table};
 use super::{Context, SmallFile, Telegram, address, route, times_of_day, value};
 use crate::secret::Secret;
@@ -131,7 +131,12 @@ fn from_file(path: &str, ctx: &Context, warnings: &mut Vec<String>) -> Result<Se
     let shown = path.display();
     let file = (ctx.read)(&path)
         .or_else(|error| credential(&path, error, ctx))
-        .map_err(|error| format!("names {shown}, which cannot be read: {}", reason(&error)))?;
+        .map_err(|error| {
+            format!(
+                "names {shown}, which cannot be read: {}",
+                crate::files::reason(&error)
+            )
+        })?;
     if file.exposed {
         warnings.push(format!(
             "{shown} holds the bot token and other users can read it; chmod 600 {shown}"

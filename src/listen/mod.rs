@@ -7,11 +7,11 @@
 pub mod push;
 pub mod request;
 
+use crate::files;
 use crate::monitor::render::metrics::{Metrics, MetricsText};
 use crate::monitor::site::report::{ReportAnswer, ReportKind};
 use crate::peers::Waiting;
 use crate::secret::{Secret, equal};
-use crate::state;
 use crate::timer::Timer;
 use async_channel::{Receiver, Sender};
 use async_io::Async;
@@ -119,7 +119,7 @@ pub async fn run(settings: Settings, executor: Rc<LocalExecutor<'static>>, asks:
                 told = true;
                 let text = format!(
                     "Cannot listen on {address}: {}. It is tried every minute.",
-                    state::reason(&error)
+                    files::reason(&error)
                 );
                 let _ = asks.send(Ask::Unavailable(text)).await;
             }

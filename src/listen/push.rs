@@ -28,12 +28,12 @@ pub fn read(request: &Request, body: &[u8]) -> Option<Push> {
     for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
         let names = ["token", "status", "message"];
         if let Some(at) = names.iter().position(|known| *known == name) {
-            // A parameter that is given twice is ambiguous, and gets an invalid value.
-            let twice = given[at].is_some();
-            given[at] = Some(if twice {
-                "\0".to_owned()
-            } else {
-                value.into_owned()
+            // A token or status that is given twice is ambiguous, and gets an invalid value; of
+            // messages the last counts.
+            let ambiguous = given[at].is_some() && name != "message";
+            given[at] = Some(match ambiguous {
+                true => "\0".to_owned(),
+                false => value.into_owned(),
             });
         }
     }
@@ -104,10 +104,14 @@ mod tests {
             push("a", "t", None, "")
         );
         assert_eq!(of("/push/a", "", ""), push("a", "", good, ""));
+        assert_eq!(
+            of("/push/a?message=m&message=n&token=t", "", ""),
+            push("a", "t", good, "n")
+        );
     }
 
     #[test]
-    fn other_paths_are_no_reports_and_what_is_given_twice_counts_for_nothing() {
+    fn other_paths_are_no_reports_and_a_token_or_status_given_twice_counts_for_nothing() {
         for path in [
             "/push",
             "/push/",

@@ -70,7 +70,7 @@ impl HistoryFiles {
                 Ok(bytes) => bytes,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) => {
-                    log::warn!("{file} of the state cannot be read: {}", super::reason(&e));
+                    log::warn!("{file} of the state cannot be read: {}", files::reason(&e));
                     continue;
                 }
             };

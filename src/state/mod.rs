@@ -98,7 +98,7 @@ pub fn open(dir: &Path) -> Result<Loaded, OpenError> {
         Ok(State::open(&owned).map(State::load))
     });
     opened.unwrap_or_else(|e| {
-        let text = format!("cannot use {}: {}", dir.display(), reason(&e));
+        let text = format!("cannot use {}: {}", dir.display(), files::reason(&e));
         Err(OpenError::Unusable(text))
     })
 }
@@ -137,7 +137,11 @@ impl State {
     /// Creates the directory if it is missing (mode 0700) and locks it. Blocks as long as the file system does.
     pub fn open(dir: &Path) -> Result<State, OpenError> {
         let unusable = |what: &str, e: io::Error| {
-            OpenError::Unusable(format!("cannot {what} {}: {}", dir.display(), reason(&e)))
+            OpenError::Unusable(format!(
+                "cannot {what} {}: {}",
+                dir.display(),
+                files::reason(&e)
+            ))
         };
         if let Some(text) = owned_file::no_directory(dir) {
             return Err(OpenError::Unusable(text));
@@ -165,7 +169,7 @@ impl State {
         let path = dir.join(LOCK);
         let lock = owned_file::create(&path).map_err(|e| {
             let shown = path.display();
-            OpenError::Unusable(format!("cannot use {shown}: {}", reason(&e)))
+            OpenError::Unusable(format!("cannot use {shown}: {}", files::reason(&e)))
         })?;
         let mut locked = lock.try_lock();
         let given_up = Instant::now() + LOCK_WAIT;
@@ -271,7 +275,7 @@ impl Writer {
 
     /// Describes a failed save.
     pub fn failure(&self, e: &io::Error) -> String {
-        format!("{}: {}", self.dir.display(), reason(e))
+        format!("{}: {}", self.dir.display(), files::reason(e))
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -338,15 +342,6 @@ fn read_now(dir: &Path) -> Result<Snapshot, ReadError> {
 fn identity(dir: &Path) -> Option<(u64, i64, i64)> {
     let meta = fs::metadata(dir.join(SNAPSHOT)).ok()?;
     Some((meta.ino(), meta.mtime(), meta.mtime_nsec()))
-}
-
-/// Formats an I/O error without Rust's number.
-pub fn reason(e: &io::Error) -> String {
-    let text = e.to_string();
-    match text.find(" (os error") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
-    }
 }
 
 #[cfg(test)]

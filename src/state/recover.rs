@@ -13,7 +13,8 @@
 
 use super::format::{Base, Journal, Unreadable, claimed_seq, decode_journal, decode_snapshot};
 use super::owned_file;
-use super::{BACKUP, JOURNAL, SNAPSHOT, reason};
+use super::{BACKUP, JOURNAL, SNAPSHOT};
+use crate::files;
 use crate::monitor::persist::snapshot::Snapshot;
 use std::fs;
 use std::io::{self, Write};
@@ -163,7 +164,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
         io::ErrorKind::NotFound => Unreadable::Missing,
         // The error's text is a complete description.
         _ if e.raw_os_error().is_none() => Unreadable::Damaged(e.to_string()),
-        _ => Unreadable::Damaged(format!("it cannot be read: {}", reason(&e))),
+        _ => Unreadable::Damaged(format!("it cannot be read: {}", files::reason(&e))),
     })
 }
 
@@ -186,7 +187,7 @@ pub fn set_aside(dir: &Path, file: &str, needed: bool) -> Option<String> {
 }
 
 fn renamed(file: &str, done: io::Result<()>, aside: String) -> Option<String> {
-    done.inspect_err(|e| log::warn!("{file} cannot be set aside: {}", reason(e)))
+    done.inspect_err(|e| log::warn!("{file} cannot be set aside: {}", files::reason(e)))
         .ok()
         .map(|()| aside)
 }

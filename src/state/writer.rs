@@ -5,7 +5,8 @@ use super::delta::{Delta, settle};
 use super::format::{encode_record, encode_snapshot};
 use super::owned_file;
 use super::recover::Found;
-use super::{BACKUP, JOURNAL, NEW, SNAPSHOT, reason};
+use super::{BACKUP, JOURNAL, NEW, SNAPSHOT};
+use crate::files;
 use crate::monitor::persist::snapshot::Snapshot;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -114,7 +115,7 @@ impl Files {
         if !whole {
             match self.append(record) {
                 Ok(written) => return Ok(written),
-                Err(e) => log::debug!("the journal cannot be written: {}", reason(&e)),
+                Err(e) => log::debug!("the journal cannot be written: {}", files::reason(&e)),
             }
         }
         match self.rewrite(next) {
@@ -206,7 +207,7 @@ impl Files {
                 written.blocks *= 2;
             }
             // The state is saved; the next save tries again to copy it.
-            Err(e) => log::debug!("the state has no copy: {}", reason(&e)),
+            Err(e) => log::debug!("the state has no copy: {}", files::reason(&e)),
         }
         Ok(written)
     }

@@ -7,7 +7,6 @@ use crate::config::{self, Config, Context, Mistakes, SmallFile, TOKEN_VARIABLE};
 use crate::files;
 use crate::process;
 use crate::secret::Secret;
-use crate::state;
 use std::cell::RefCell;
 use std::fs::{self, Metadata};
 use std::io;
@@ -49,7 +48,7 @@ pub struct Users {
 /// Returns an error if the file can't be read or has mistakes other than a missing token.
 pub fn look(path: &Path) -> Result<Found, Failure> {
     let unreadable =
-        |e: io::Error| Failure::Usage(format!("{}: {}", path.display(), state::reason(&e)));
+        |e: io::Error| Failure::Usage(format!("{}: {}", path.display(), files::reason(&e)));
     let old = match fs::symlink_metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let state = match path {

@@ -217,7 +217,7 @@ impl<'a> Setup<'a> {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(e) => {
-                let reason = state::reason(&e);
+                let reason = files::reason(&e);
                 return Err(Failure::Usage(format!(
                     "{shown}, where the token goes, cannot be read: {reason}"
                 )));
@@ -320,7 +320,7 @@ impl<'a> Setup<'a> {
         let bytes = read.map_err(|e| {
             Failure::Usage(format!(
                 "--token-file {shown} cannot be read: {}",
-                state::reason(&e)
+                files::reason(&e)
             ))
         })?;
         let token = config::sound_token(&String::from_utf8_lossy(&bytes));

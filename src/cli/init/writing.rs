@@ -2,8 +2,8 @@
 
 use super::super::Failure;
 use super::super::config_file::Draft;
+use crate::files;
 use crate::secret::Secret;
-use crate::state;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -62,7 +62,7 @@ fn unwritten(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::PermissionDenied => "; run it as root: sudo sitemon init",
         _ => "",
     };
-    let (path, reason) = (path.display(), state::reason(error));
+    let (path, reason) = (path.display(), files::reason(error));
     Failure::Usage(format!("{path} cannot be written: {reason}{root}"))
 }
 

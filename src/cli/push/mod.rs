@@ -6,6 +6,7 @@ mod command;
 use super::Failure;
 use super::args::Push;
 use crate::config::{self, PushPaths};
+use crate::files;
 use crate::monitor::bot::nearest::nearest;
 use crate::monitor::site::report::{Report, ReportAnswer, ReportKind, Way, last_lines};
 use crate::push::{Reply, client, spool};
@@ -79,7 +80,7 @@ fn run(config: &Path, options: &Push, program: &OsString, args: &[OsString]) -> 
                 _ => NOT_EXECUTABLE,
             };
             let shown = program.to_string_lossy();
-            let why = format!("{shown} cannot be run: {}", crate::state::reason(&e));
+            let why = format!("{shown} cannot be run: {}", files::reason(&e));
             super::logging::say(&why);
             tell_end(report(code, &why), Instant::now() + PATIENCE);
             return code;
@@ -213,7 +214,7 @@ fn reason(e: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => " (only root and the agent's group may report)",
         _ => "",
     };
-    crate::state::reason(e) + remedy
+    files::reason(e) + remedy
 }
 
 /// Returns milliseconds since 1970.

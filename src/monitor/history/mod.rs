@@ -32,7 +32,7 @@ pub const RUN_SCALE: u32 = 64;
 /// Unit of stored time, in seconds: a minute has 15 ticks, so that two counts fit into a byte.
 const TICK: i64 = 4;
 /// Maximum setback of the clock, in seconds, that does not discard history.
-const AWAITED_STEP_BACK: i64 = 120;
+const TOLERATED_STEP_BACK: i64 = 120;
 
 /// Kind of a period of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -215,7 +215,7 @@ impl History {
 
     /// Discards the history after `now`, to which the clock was set back permanently.
     pub fn rewind(&mut self, now: i64) {
-        if now >= self.until - AWAITED_STEP_BACK {
+        if now >= self.until - TOLERATED_STEP_BACK {
             return;
         }
         let hour = now.div_euclid(HOUR);

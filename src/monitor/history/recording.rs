@@ -1,7 +1,9 @@
 //! Records the history of every site: its state over time, and when nothing was checked.
 
 use crate::monitor::event::{Action, Actions};
-use crate::monitor::history::{Extent, History, Kind, RUN_SCALE, Record, Scope, Share, Span};
+use crate::monitor::history::{
+    Extent, History, Kind, RUN_SCALE, Record, Scope, Share, Span, TOLERATED_STEP_BACK,
+};
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::{BySite, Origins, Sites};
@@ -12,8 +14,6 @@ use std::time::Duration;
 /// Time after which a wall clock that went back is believed: until then it may be about to be
 /// corrected, and the history ahead of it is kept.
 const BELIEVED_AFTER: Duration = Duration::from_secs(600);
-/// Setback of the clock, in seconds, that is ignored.
-const TOLERATED_STEP_BACK: i64 = 120;
 
 /// The histories of all sites, and which of their hours are on disk.
 #[derive(Debug, Default)]

@@ -222,7 +222,7 @@ pub struct SendExpect {
 /// Shows no secret.
 impl fmt::Debug for SendExpect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Talk")
+        f.debug_struct("SendExpect")
             .field("expect", &self.expect)
             .finish_non_exhaustive()
     }
