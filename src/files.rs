@@ -251,6 +251,9 @@ pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
+    /// More than a busy machine needs.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     /// Calls mkfifo(3) because a child process would inherit the file locks of other tests between
     /// fork and exec.
     pub(crate) fn fifo(path: &Path) {
@@ -261,7 +264,7 @@ pub(crate) mod tests {
     }
 
     fn said(path: &Path) -> String {
-        read(path, 1024).expect_err("is no file").to_string()
+        read_now(path, 1024).expect_err("is no file").to_string()
     }
 
     #[test]
@@ -295,7 +298,7 @@ pub(crate) mod tests {
         ] {
             assert_eq!(said(path), format!("it is {what}, not a regular file"));
         }
-        let missing = read(&dir.path().join("none"), 1).expect_err("is missing");
+        let missing = read_now(&dir.path().join("none"), 1).expect_err("is missing");
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 
@@ -326,11 +329,11 @@ pub(crate) mod tests {
             assert!(again.is_err());
         }
         assert_eq!(begun.load(Ordering::SeqCst), 1);
-        let other = within(Path::new("/nowhere/else"), READ_TIMEOUT, || Ok(1));
+        let other = within(Path::new("/nowhere/else"), PATIENCE, || Ok(1));
         assert_eq!(other.expect("another file is not held up"), 1);
         drop(end);
         // Waits until the first job has ended.
-        let again = within(path, Duration::from_secs(60), || Ok(2));
+        let again = within(path, PATIENCE, || Ok(2));
         assert_eq!(again.expect("it has ended"), 2);
     }
 
@@ -342,7 +345,8 @@ pub(crate) mod tests {
         let readers: Vec<_> = (0..64)
             .map(|_| {
                 let path = path.clone();
-                thread::spawn(move || read(&path, 1024))
+                let owned = path.clone();
+                thread::spawn(move || within(&path, PATIENCE, move || read_now(&owned, 1024)))
             })
             .collect();
         for reader in readers {
@@ -354,10 +358,10 @@ pub(crate) mod tests {
     #[test]
     fn work_that_panics_is_an_error_and_over() {
         let path = Path::new("/nowhere/panics");
-        let panicked = within(path, READ_TIMEOUT, || -> io::Result<()> {
+        let panicked = within(path, PATIENCE, || -> io::Result<()> {
             panic!("on purpose")
         });
         assert!(panicked.is_err());
-        assert!(within(path, READ_TIMEOUT, || Ok(())).is_ok());
+        assert!(within(path, PATIENCE, || Ok(())).is_ok());
     }
 }
