@@ -124,6 +124,10 @@ impl Monitor {
         if matches!(event, Event::Update(_)) {
             self.history.bring_up_to_date(now, clock_set, &self.sites);
         }
+        // The outcome of a check concerns reminders only if its site is not up, or was not.
+        if !matches!(event, Event::Checked { .. } | Event::Due) {
+            self.alerts.outdate_reminders();
+        }
         self.refresh_maintenance(now);
         let before = self.schedule.wall_before(now, clock_set);
         if let Some(before) = before.filter(|_| stood_still) {
@@ -223,7 +227,7 @@ impl Monitor {
             Timer::Probe => checking(self.uplink.next_timeout(moment)),
             Timer::Route => self.uplink.next_route(moment),
             Timer::Flapping => flapping::next_timeout(&self.sites, clock_set),
-            Timer::Reminder => (self.alerts).next_reminder(&self.sites, &self.incidents, moment),
+            Timer::Reminder => self.alerts.next_reminder_or_mute_end(),
             // Without a connection nothing can be learned about the other faults.
             Timer::Fault if self.uplink.has_fault(UplinkFault::NoConnection) => None,
             Timer::Fault => self.alerts.next_fault(),
@@ -279,10 +283,14 @@ impl Monitor {
                 }
             }
             Timer::Reminder => {
-                if self.incidents.any_open() || self.alerts.any_silence() {
+                if self.sites.take_touched_not_up() {
+                    self.alerts.outdate_reminders();
+                }
+                if self.alerts.reminders_due(moment) {
                     let mut notifier = self.notifier(*now);
                     notifier.end_mutes();
                     notifier.remind();
+                    (self.alerts).plan_reminders(&self.sites, &self.incidents, moment);
                 }
             }
             Timer::Fault if self.uplink.has_fault(UplinkFault::NoConnection) => {}
