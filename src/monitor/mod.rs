@@ -134,7 +134,7 @@ impl Monitor {
             self.on_jump(now, before);
         }
         match event {
-            Event::Checked { site, outcome } => self.checked(now, &site, outcome),
+            Event::Checked { site, outcome } => self.checked(now, &site.name, outcome),
             Event::Inspected {
                 site,
                 subject,
@@ -186,7 +186,7 @@ impl Monitor {
         }
         // Does what is due by now, including what the event has made possible.
         let moment = now.moment();
-        for timer in Timer::ALL {
+        for &timer in Timer::ALL {
             self.on_timeout(timer, &now, moment);
         }
         let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
@@ -199,13 +199,17 @@ impl Monitor {
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
         self.sites.recount();
         let moment = now.moment();
-        let due = |timer: Timer| self.next_timeout(timer, &now, moment);
-        let wakeup = Timer::ALL.into_iter().filter_map(due).min();
+        let mut wakeup: Option<Moment> = None;
+        for &timer in Timer::ALL {
+            let due = self.next_timeout(timer, &now, moment);
+            wakeup = wakeup.into_iter().chain(due).min();
+        }
         self.clock.expect(wakeup);
         wakeup
     }
 
     /// Returns when [`Monitor::on_timeout`] has work for this timer.
+    #[inline(always)] // Called by one loop, at each event.
     fn next_timeout(&self, timer: Timer, now: &Now, moment: Moment) -> Option<Moment> {
         let clock_set = self.clock.is_set();
         let dated = |at: Option<Moment>| at.filter(|_| clock_set);
@@ -236,6 +240,7 @@ impl Monitor {
             Timer::Heartbeat => self.schedule.next_beat(moment),
             Timer::Bot => self.bot.next_timeout(moment, &self.outbox),
             Timer::Keyboard => self.outbox.next_keyboard(moment),
+            Timer::Channel if !self.outbox.has_channels() => None,
             Timer::Channel => {
                 let audience = Audience::new(&self.sites, self.bot.access(), *now);
                 (self.outbox).next_channel_due(&self.alerts, &self.incidents, audience)
@@ -245,6 +250,7 @@ impl Monitor {
         }
     }
 
+    #[inline(always)] // Called by one loop, at each event.
     fn on_timeout(&mut self, timer: Timer, now: &Now, moment: Moment) {
         let clock_set = self.clock.is_set();
         let (sites, actions) = (&mut self.sites, &mut self.actions);
@@ -260,7 +266,8 @@ impl Monitor {
                 }
             }
             Timer::Remediation => {
-                if !self.schedule.stopping() {
+                let configured = self.incidents.remediations().iter().next().is_some();
+                if configured && !self.schedule.stopping() {
                     self.notifier(*now).request_due_runs();
                 }
             }
@@ -299,15 +306,16 @@ impl Monitor {
                     self.notifier(*now).due_faults();
                 }
             }
-            Timer::UncleanStop if clock_set => self.notifier(*now).unclean_stop(),
-            Timer::Digest if clock_set => {
+            Timer::UncleanStop if clock_set && self.incidents.next_timeout().is_some() => {
+                self.notifier(*now).unclean_stop();
+            }
+            Timer::Digest if clock_set && self.alerts.take_digest(*now) => {
                 let details =
                     SiteDetails::new(&self.incidents, &self.expiry, &self.history, &self.clock);
                 let audience = Audience::new(&self.sites, self.bot.access(), *now);
-                if let Some(alerts) = self.alerts.digest_alerts(audience, details) {
-                    self.save_schedule.immediately();
-                    self.notifier(*now).queue(alerts);
-                }
+                let alerts = Alerts::digest_alerts(audience, details);
+                self.save_schedule.immediately();
+                self.notifier(*now).queue(alerts);
             }
             Timer::UncleanStop | Timer::Digest => {}
             Timer::Heartbeat => {
@@ -320,7 +328,11 @@ impl Monitor {
                 let context = SendContext::new(&self.incidents, sites, moment);
                 self.outbox.refresh_keyboards(&context);
             }
-            Timer::Channel => self.notifier(*now).send_by_channels(),
+            Timer::Channel => {
+                if self.outbox.has_channels() {
+                    self.notifier(*now).send_by_channels();
+                }
+            }
             Timer::Save => {
                 if self
                     .save_schedule

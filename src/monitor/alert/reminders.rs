@@ -113,7 +113,12 @@ impl Alerts {
     }
 
     /// Returns when a reminder of an open incident is due, or its mute ends.
-    fn reminder_or_mute_end(&self, site: &SiteState, incident: &Incident, now: Moment) -> Option<Moment> {
+    fn reminder_or_mute_end(
+        &self,
+        site: &SiteState,
+        incident: &Incident,
+        now: Moment,
+    ) -> Option<Moment> {
         if self.notified(&Topic::Incident(incident.number())).is_none() {
             let ends = [self.muted_until, site.muted_until()];
             return ends.into_iter().flatten().filter(|m| *m > now).max();

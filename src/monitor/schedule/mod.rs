@@ -142,7 +142,10 @@ impl Scheduler {
         sites: &mut Sites,
         actions: &mut Actions,
     ) {
-        while let Some(end) = self.next_timeout().filter(|end| *end <= now) {
+        // Usually no turn is due, and the search for those that begin together is not needed.
+        while self.due.first().is_some_and(|(due, _)| *due <= now)
+            && let Some(end) = self.next_timeout().filter(|end| *end <= now)
+        {
             for _ in 0..self.together {
                 let Some(at) = self.pop(end, now) else {
                     break;
