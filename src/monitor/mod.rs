@@ -201,8 +201,9 @@ impl Monitor {
         let moment = now.moment();
         let mut wakeup: Option<Moment> = None;
         for &timer in Timer::ALL {
-            let due = self.next_timeout(timer, &now, moment);
-            wakeup = wakeup.into_iter().chain(due).min();
+            if let Some(due) = self.next_timeout(timer, &now, moment) {
+                wakeup = Some(wakeup.map_or(due, |first| first.min(due)));
+            }
         }
         self.clock.expect(wakeup);
         wakeup
