@@ -58,7 +58,7 @@ impl Agent {
                     let event = match order {
                         Order::Check { site, fresh } => Event::Checked {
                             outcome: check::guarded(check::run(&client, &site, fresh)).await,
-                            site: site.name.clone(),
+                            site,
                         },
                         Order::Try { id, site } => Event::Tried {
                             id,
@@ -102,10 +102,7 @@ impl Agent {
         self.report_when(async move {
             let outcome = check::guarded(check::run(&client, &site, true)).await;
             active.set(active.get() - 1);
-            Input::Event(Event::Checked {
-                outcome,
-                site: site.name.clone(),
-            })
+            Input::Event(Event::Checked { site, outcome })
         });
     }
 

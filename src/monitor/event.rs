@@ -19,9 +19,9 @@ use std::sync::Arc;
 /// An input of the monitor.
 #[derive(Debug)]
 pub enum Event {
-    /// A requested check has ended, with success or failure.
+    /// A requested check of the site has ended, with success or failure.
     Checked {
-        site: String,
+        site: Arc<Site>,
         outcome: Outcome,
     },
     /// The result of [`Action::Inspect`].

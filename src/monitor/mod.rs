@@ -124,13 +124,17 @@ impl Monitor {
         if matches!(event, Event::Update(_)) {
             self.history.bring_up_to_date(now, clock_set, &self.sites);
         }
+        // The outcome of a check concerns reminders only if its site is not up, or was not.
+        if !matches!(event, Event::Checked { .. } | Event::Due) {
+            self.alerts.outdate_reminders();
+        }
         self.refresh_maintenance(now);
         let before = self.schedule.wall_before(now, clock_set);
         if let Some(before) = before.filter(|_| stood_still) {
             self.on_jump(now, before);
         }
         match event {
-            Event::Checked { site, outcome } => self.checked(now, &site, outcome),
+            Event::Checked { site, outcome } => self.checked(now, &site.name, outcome),
             Event::Inspected {
                 site,
                 subject,
@@ -182,7 +186,7 @@ impl Monitor {
         }
         // Does what is due by now, including what the event has made possible.
         let moment = now.moment();
-        for timer in Timer::ALL {
+        for &timer in Timer::ALL {
             self.on_timeout(timer, &now, moment);
         }
         let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
@@ -195,13 +199,18 @@ impl Monitor {
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
         self.sites.recount();
         let moment = now.moment();
-        let due = |timer: Timer| self.next_timeout(timer, &now, moment);
-        let wakeup = Timer::ALL.into_iter().filter_map(due).min();
+        let mut wakeup: Option<Moment> = None;
+        for &timer in Timer::ALL {
+            if let Some(due) = self.next_timeout(timer, &now, moment) {
+                wakeup = Some(wakeup.map_or(due, |first| first.min(due)));
+            }
+        }
         self.clock.expect(wakeup);
         wakeup
     }
 
     /// Returns when [`Monitor::on_timeout`] has work for this timer.
+    #[inline(always)] // Called by one loop, at each event.
     fn next_timeout(&self, timer: Timer, now: &Now, moment: Moment) -> Option<Moment> {
         let clock_set = self.clock.is_set();
         let dated = |at: Option<Moment>| at.filter(|_| clock_set);
@@ -223,7 +232,7 @@ impl Monitor {
             Timer::Probe => checking(self.uplink.next_timeout(moment)),
             Timer::Route => self.uplink.next_route(moment),
             Timer::Flapping => flapping::next_timeout(&self.sites, clock_set),
-            Timer::Reminder => (self.alerts).next_reminder(&self.sites, &self.incidents, moment),
+            Timer::Reminder => self.alerts.next_reminder_or_mute_end(),
             // Without a connection nothing can be learned about the other faults.
             Timer::Fault if self.uplink.has_fault(UplinkFault::NoConnection) => None,
             Timer::Fault => self.alerts.next_fault(),
@@ -232,6 +241,7 @@ impl Monitor {
             Timer::Heartbeat => self.schedule.next_beat(moment),
             Timer::Bot => self.bot.next_timeout(moment, &self.outbox),
             Timer::Keyboard => self.outbox.next_keyboard(moment),
+            Timer::Channel if !self.outbox.has_channels() => None,
             Timer::Channel => {
                 let audience = Audience::new(&self.sites, self.bot.access(), *now);
                 (self.outbox).next_channel_due(&self.alerts, &self.incidents, audience)
@@ -241,6 +251,7 @@ impl Monitor {
         }
     }
 
+    #[inline(always)] // Called by one loop, at each event.
     fn on_timeout(&mut self, timer: Timer, now: &Now, moment: Moment) {
         let clock_set = self.clock.is_set();
         let (sites, actions) = (&mut self.sites, &mut self.actions);
@@ -256,7 +267,8 @@ impl Monitor {
                 }
             }
             Timer::Remediation => {
-                if !self.schedule.stopping() {
+                let configured = self.incidents.remediations().iter().next().is_some();
+                if configured && !self.schedule.stopping() {
                     self.notifier(*now).request_due_runs();
                 }
             }
@@ -279,10 +291,14 @@ impl Monitor {
                 }
             }
             Timer::Reminder => {
-                if self.incidents.any_open() || self.alerts.any_silence() {
+                if self.sites.take_touched_not_up() {
+                    self.alerts.outdate_reminders();
+                }
+                if self.alerts.reminders_due(moment) {
                     let mut notifier = self.notifier(*now);
                     notifier.end_mutes();
                     notifier.remind();
+                    (self.alerts).plan_reminders(&self.sites, &self.incidents, moment);
                 }
             }
             Timer::Fault if self.uplink.has_fault(UplinkFault::NoConnection) => {}
@@ -291,15 +307,16 @@ impl Monitor {
                     self.notifier(*now).due_faults();
                 }
             }
-            Timer::UncleanStop if clock_set => self.notifier(*now).unclean_stop(),
-            Timer::Digest if clock_set => {
+            Timer::UncleanStop if clock_set && self.incidents.next_timeout().is_some() => {
+                self.notifier(*now).unclean_stop();
+            }
+            Timer::Digest if clock_set && self.alerts.take_digest(*now) => {
                 let details =
                     SiteDetails::new(&self.incidents, &self.expiry, &self.history, &self.clock);
                 let audience = Audience::new(&self.sites, self.bot.access(), *now);
-                if let Some(alerts) = self.alerts.digest_alerts(audience, details) {
-                    self.save_schedule.immediately();
-                    self.notifier(*now).queue(alerts);
-                }
+                let alerts = Alerts::digest_alerts(audience, details);
+                self.save_schedule.immediately();
+                self.notifier(*now).queue(alerts);
             }
             Timer::UncleanStop | Timer::Digest => {}
             Timer::Heartbeat => {
@@ -312,7 +329,11 @@ impl Monitor {
                 let context = SendContext::new(&self.incidents, sites, moment);
                 self.outbox.refresh_keyboards(&context);
             }
-            Timer::Channel => self.notifier(*now).send_by_channels(),
+            Timer::Channel => {
+                if self.outbox.has_channels() {
+                    self.notifier(*now).send_by_channels();
+                }
+            }
             Timer::Save => {
                 if self
                     .save_schedule

@@ -14,6 +14,7 @@ use sitemon::monitor::site::Site;
 use sitemon::monitor::site::outcome::{Failure, FailureKind};
 use sitemon::monitor::site::secret_url::SecretUrl;
 use sitemon::monitor::uplink::route::Route;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An uplink probe is shared by all requests within this time, in ms.
@@ -35,8 +36,8 @@ pub fn routes(count: usize) -> Vec<Route> {
 }
 
 impl World<'_> {
-    pub fn check(&mut self, site: &Site) {
-        let Some(&index) = self.places.get(site.name.as_str()) else {
+    pub fn check(&mut self, site: Arc<Site>) {
+        let Some(index) = self.plan.place_of(&site.name) else {
             self.record
                 .wrong(self.now, format!("{} is no site", site.name));
             return;
@@ -89,7 +90,8 @@ impl World<'_> {
         self.mine(
             to,
             Occurrence::Checked {
-                site: index,
+                place: index,
+                site,
                 from,
                 outcome,
                 why,

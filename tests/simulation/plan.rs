@@ -305,6 +305,13 @@ pub fn address(number: usize, lan: bool) -> IpAddr {
 }
 
 impl Plan {
+    /// Returns the index of the site of this name ([`numbered_site`]).
+    pub fn place_of(&self, name: &str) -> Option<usize> {
+        let place: usize = name.strip_prefix('n')?.parse().ok()?;
+        self.sites.get(place).filter(|s| s.name() == name)?;
+        Some(place)
+    }
+
     /// Returns how the route is blocked at this time.
     pub fn blocked_at(&self, route: usize, at: i64) -> Option<Block> {
         let mut blocked = self.blocked.iter();

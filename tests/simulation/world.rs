@@ -15,7 +15,8 @@ use sitemon::monitor::site::access::Access;
 use sitemon::monitor::site::outcome::Outcome;
 use sitemon::monitor::uplink::ProbeResult;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Time that running checks and sends get at an orderly end, in ms.
 const GRACE: i64 = 4500;
@@ -38,7 +39,8 @@ pub enum Occurrence {
     /// The poll of this number, unless another route has begun a new one.
     Poll(u32),
     Checked {
-        site: usize,
+        place: usize,
+        site: Arc<Site>,
         from: i64,
         outcome: Outcome,
         why: Why,
@@ -120,8 +122,6 @@ pub struct World<'p> {
     pub saving: bool,
     /// The last write failed: alerts are sent all the same.
     pub unwritable: bool,
-    /// Index of each site in the plan, by its name.
-    pub places: HashMap<&'p str, usize>,
     pub running: Vec<bool>,
     /// By site: the present minute, and the checks in it.
     pub hurry: Vec<(i64, u32)>,
@@ -166,12 +166,6 @@ pub fn live(plan: &Plan) -> Record {
         disk: None,
         saving: false,
         unwritable: false,
-        places: plan
-            .sites
-            .iter()
-            .map(|s| s.site.name.as_str())
-            .zip(0..)
-            .collect(),
         running: vec![false; plan.sites.len()],
         hurry: vec![(0, 0); plan.sites.len()],
         probing: false,
@@ -199,9 +193,7 @@ impl World<'_> {
         loop {
             let next = self.coming.keys().next().map(|(at, _)| *at);
             let wake = self.wakeup();
-            let Some(at) = [next, wake].into_iter().flatten().min() else {
-                break;
-            };
+            let at = next.unwrap_or(i64::MAX).min(wake.unwrap_or(i64::MAX));
             let at = self.thawed(at.max(self.now));
             if at > self.plan.end {
                 break;
@@ -211,7 +203,7 @@ impl World<'_> {
                 Some(entry) if entry.key().0 <= at => {
                     let (life, occurrence) = entry.remove();
                     if life.is_none_or(|l| l == self.life && self.monitor.is_some()) {
-                        self.happen(*occurrence);
+                        self.happen(occurrence);
                     }
                 }
                 _ => self.wake(),
@@ -255,8 +247,8 @@ impl World<'_> {
             .insert((at, self.seq), (Some(self.life), Box::new(occurrence)));
     }
 
-    fn happen(&mut self, occurrence: Occurrence) {
-        match occurrence {
+    fn happen(&mut self, occurrence: Box<Occurrence>) {
+        match *occurrence {
             Occurrence::Boot { unset } => self.boot(unset),
             Occurrence::End(index) => self.end(index),
             Occurrence::Grace => self.stop(),
@@ -282,19 +274,19 @@ impl World<'_> {
             Occurrence::Poll(number) if number == self.polls => self.poll(),
             Occurrence::Poll(_) => {}
             Occurrence::Checked {
+                place,
                 site,
                 from,
                 outcome,
                 why,
             } => {
-                self.running[site] = false;
+                self.running[place] = false;
                 let to = self.now;
-                let checks = &mut self.record.checks[site];
+                let checks = &mut self.record.checks[place];
                 let last = checks.last().map(|c| c.why);
                 if !self.plan.frugal || why != Why::Fine || last != Some(Why::Fine) {
                     checks.push(CheckRun { from, to, why });
                 }
-                let site = self.plan.sites[site].site.name.clone();
                 self.feed(Event::Checked { site, outcome });
             }
             Occurrence::Probed { mut probe, report } => {
@@ -377,7 +369,7 @@ impl World<'_> {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Check { site, .. } => self.check(&site),
+            Action::Check { site, .. } => self.check(site),
             // No site here has a certificate or a domain that expires.
             Action::Inspect { .. } | Action::Examine { .. } | Action::Try { .. } => {}
             Action::Send(outgoing) => self.send(outgoing),

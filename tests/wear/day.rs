@@ -174,17 +174,15 @@ impl Day {
     }
 
     fn ends(&mut self, name: String) {
-        let site = self.index[&name];
-        self.checks[site] += 1;
+        let place = self.index[&name];
+        self.checks[place] += 1;
         let outcome = (self.scene.outcome)(Asked {
-            site,
-            nth: self.checks[site],
+            site: place,
+            nth: self.checks[place],
             clock: self.clock,
         });
-        self.feed(Event::Checked {
-            site: name,
-            outcome,
-        });
+        let site = site(place).into();
+        self.feed(Event::Checked { site, outcome });
     }
 
     fn write(&mut self, chat: i64, text: &str) {

@@ -123,10 +123,8 @@ impl Next {
     /// Reports a good check of the site.
     fn recovers(&mut self, name: &str) -> Vec<String> {
         let outcome: Outcome = good(10);
-        self.feed(Event::Checked {
-            site: name.to_owned(),
-            outcome,
-        });
+        let site = named(name).into();
+        self.feed(Event::Checked { site, outcome });
         self.pass(3)
     }
 

@@ -72,15 +72,13 @@ impl Alerts {
         Some(now.coming_moment(self.digest.next(now)?))
     }
 
-    /// Returns the daily summary, for each chat that gets the alerts of a site, if it is due.
-    pub(crate) fn digest_alerts(
-        &mut self,
-        audience: Audience,
-        details: SiteDetails,
-    ) -> Option<Vec<NewAlert>> {
-        if !self.digest.take(audience.now) {
-            return None;
-        }
+    /// Returns whether to send the daily summary now, and records that.
+    pub fn take_digest(&mut self, now: Now) -> bool {
+        self.digest.take(now)
+    }
+
+    /// Returns the daily summary, for each chat that gets the alerts of a site.
+    pub(crate) fn digest_alerts(audience: Audience, details: SiteDetails) -> Vec<NewAlert> {
         let texts = by_words(&audience.access.chats, |chat| {
             let seen = |w: &&SiteState| may_see(chat, w.config());
             let sites: Vec<&SiteState> = audience.sites.iter().filter(seen).collect();
@@ -90,7 +88,7 @@ impl Alerts {
             let notification = Notification::Digest { html: html? };
             Some(NewAlert::general(notification, chats))
         });
-        Some(alerts.collect())
+        alerts.collect()
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Alerts {
     digest: Digest,
     /// See [`Alerts::notified`].
     notified: BTreeMap<Topic, Vec<i64>>,
+    /// When reminders and the ends of mutes are to be looked at; `None`: no time brings one about.
+    reminders_at: Option<Moment>,
     /// Sites that became slow while muted or under maintenance; an alert follows when that ends.
     slow_in_silence: HashSet<String>,
     /// Faults that were not notified yet, and when the notice is due.
@@ -47,6 +49,7 @@ impl Alerts {
     /// `digest`: when the daily summary is due, in minutes since local midnight.
     pub fn new(quiet: Option<Hours>, digest: Option<u16>) -> Alerts {
         let mut alerts = Alerts::default();
+        alerts.outdate_reminders();
         alerts.reload(quiet, digest);
         alerts
     }

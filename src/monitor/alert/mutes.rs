@@ -10,10 +10,10 @@ impl Alerts {
         self.muted_until
     }
 
-    /// Returns whether a mute of everything or a deferred alert about a slow site may have to be
-    /// ended.
-    pub fn any_silence(&self) -> bool {
-        self.muted_until.is_some() || !self.slow_in_silence.is_empty()
+    /// Returns whether a mute of everything is over, or a deferred alert about a slow site may be
+    /// due.
+    pub(super) fn any_silence(&self, now: Moment) -> bool {
+        self.muted_until.is_some_and(|until| until <= now) || !self.slow_in_silence.is_empty()
     }
 
     /// Mutes everything until then; `None` ends the mute.

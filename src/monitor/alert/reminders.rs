@@ -67,7 +67,7 @@ impl Alerts {
                 continue;
             };
             if self
-                .reminder_due(site, incident, now)
+                .reminder_or_mute_end(site, incident, now)
                 .is_none_or(|at| at > now)
             {
                 continue;
@@ -88,22 +88,37 @@ impl Alerts {
         told && site.is_some_and(|site| !site.is_paused() && !self.is_held_back(site, now))
     }
 
-    /// Returns when [`Alerts::remind`] or [`Alerts::end_mutes`] is due.
-    pub fn next_reminder(
-        &self,
-        sites: &Sites,
-        incidents: &Incidents,
-        now: Moment,
-    ) -> Option<Moment> {
+    /// Returns whether [`Alerts::end_mutes`] or [`Alerts::remind`] may have something to do.
+    pub fn reminders_due(&self, now: Moment) -> bool {
+        self.any_silence(now) || self.reminders_at.is_some_and(|at| at <= now)
+    }
+
+    /// Returns when [`Alerts::reminders_due`] will be true if nothing but the time changes.
+    pub fn next_reminder_or_mute_end(&self) -> Option<Moment> {
+        self.reminders_at
+    }
+
+    /// Records that something has changed that reminders and mutes depend on.
+    pub fn outdate_reminders(&mut self) {
+        self.reminders_at = Some(Moment(0));
+    }
+
+    /// Computes [`Alerts::next_reminder_or_mute_end`] by a walk over all open incidents.
+    pub fn plan_reminders(&mut self, sites: &Sites, incidents: &Incidents, now: Moment) {
         let due = incidents.iter_open().filter_map(|incident| {
             let site = sites.named(incident.site())?;
-            self.reminder_due(site, incident, now)
+            self.reminder_or_mute_end(site, incident, now)
         });
-        due.min()
+        self.reminders_at = due.min();
     }
 
     /// Returns when a reminder of an open incident is due, or its mute ends.
-    fn reminder_due(&self, site: &SiteState, incident: &Incident, now: Moment) -> Option<Moment> {
+    fn reminder_or_mute_end(
+        &self,
+        site: &SiteState,
+        incident: &Incident,
+        now: Moment,
+    ) -> Option<Moment> {
         if self.notified(&Topic::Incident(incident.number())).is_none() {
             let ends = [self.muted_until, site.muted_until()];
             return ends.into_iter().flatten().filter(|m| *m > now).max();

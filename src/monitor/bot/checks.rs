@@ -100,6 +100,9 @@ impl CheckJobs {
 
     /// Returns when [`CheckJobs::on_timeout`] has progress to show.
     pub fn next_timeout(&self, now: Moment, outbox: &Outbox) -> Option<Moment> {
+        if self.jobs.is_empty() {
+            return None;
+        }
         let outdated = self.jobs.iter().flat_map(|job| {
             let text = self.text_of(job);
             let listeners = job.listeners.iter();

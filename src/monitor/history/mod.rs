@@ -323,8 +323,9 @@ impl History {
     fn change_minutes(&mut self, numbers: Range<i64>, mut change: impl FnMut(i64, &mut Minute)) {
         for hour in hours_of(&numbers) {
             self.rings.minutes.change(hour, |minutes| {
-                let minutes = (hour * 60..).zip(minutes);
-                let wanted = minutes.filter(|(number, _)| numbers.contains(number));
+                let first = numbers.start.max(hour * 60);
+                let minutes = minutes.iter_mut().skip(place(first, minutes::LENGTH));
+                let wanted = (first..numbers.end).zip(minutes);
                 wanted.for_each(|(number, minute)| change(number, minute));
             });
         }

@@ -296,10 +296,6 @@ impl Incidents {
             .find(|i| i.end.is_none() && i.site == site)
     }
 
-    pub fn any_open(&self) -> bool {
-        self.open > 0
-    }
-
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Incident> {
         self.list.iter()
     }

@@ -13,7 +13,7 @@ use crate::monitor::render::replies::printed_lines;
 use crate::monitor::render::text::{escape, link};
 use crate::monitor::site::Check;
 use crate::monitor::time::{Moment, Now};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 impl Outbox {
     /// Returns the next message that may be sent now, answers first.
@@ -58,11 +58,13 @@ impl Outbox {
     /// the chat.
     pub(crate) fn refresh_keyboards(&mut self, context: &SendContext) {
         let now = context.now;
-        let mut waiting = VecDeque::new();
-        while let Some((chat, message_id)) = self.keyboards.outdated.pop_front() {
+        for _ in 0..self.keyboards.outdated.len() {
+            let Some((chat, message_id)) = self.keyboards.outdated.pop_front() else {
+                return;
+            };
             let alert_waits = self.alerts.iter().any(|a| a.chats.contains(&chat));
             if alert_waits || self.calm_at(chat).is_none_or(|at| at > now) {
-                waiting.push_back((chat, message_id));
+                self.keyboards.outdated.push_back((chat, message_id));
                 continue;
             }
             let Some(html) = self.keyboards.get(chat, message_id).map(str::to_owned) else {
@@ -80,7 +82,6 @@ impl Outbox {
                 ..Reply::new(chat, html, now)
             });
         }
-        self.keyboards.outdated = waiting;
     }
 
     /// Returns when [`Outbox::refresh_keyboards`] is due, unless it waits for a delivery.

@@ -23,7 +23,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 impl Monitor {
     /// Reads the clock and applies its changes. Returns the time to use.
     pub(crate) fn read_clock(&mut self, now: Now) -> Now {
-        let (now, change) = self.clock.read(now);
+        let change = self.clock.read(now);
+        let now = self.clock.estimate(now);
         if change.is_some() {
             self.schedule.forget_maintenance();
         }

@@ -40,7 +40,7 @@ pub(in crate::monitor) enum Timer {
 }
 
 impl Timer {
-    pub const ALL: [Timer; 18] = [
+    pub const ALL: &[Timer] = &[
         Timer::Maintenance,
         Timer::Check,
         Timer::Job,

@@ -40,7 +40,7 @@ const FIRST_ROUND: Duration = Duration::from_secs(60);
 
 /// A regular turn waits for others for at most its interval divided by this. An interval of more
 /// than a minute counts as a minute.
-const WINDOWS: u32 = 50;
+const WINDOWS: i64 = 50;
 
 /// Maximum number of checks that begin together: more would gain little, and delay each other.
 const TOGETHER: usize = 10;
@@ -142,7 +142,10 @@ impl Scheduler {
         sites: &mut Sites,
         actions: &mut Actions,
     ) {
-        while let Some(end) = self.next_timeout().filter(|end| *end <= now) {
+        // Usually no turn is due, and the search for those that begin together is not needed.
+        while self.due.first().is_some_and(|(due, _)| *due <= now)
+            && let Some(end) = self.next_timeout().filter(|end| *end <= now)
+        {
             for _ in 0..self.together {
                 let Some(at) = self.pop(end, now) else {
                     break;
@@ -354,7 +357,7 @@ impl Scheduler {
                 break;
             }
             end = Some(due);
-            latest = latest.min(due + slot.window());
+            latest = latest.min(Moment(due.0.saturating_add(slot.window())));
         }
         end
     }
@@ -406,11 +409,11 @@ impl Slot {
         self.due.map_or(Turn::Extra, |due| due.turn)
     }
 
-    /// Returns how long the turn may wait for others.
-    fn window(&self) -> Duration {
+    /// Returns how long the turn may wait for others, in ms.
+    fn window(&self) -> i64 {
         match self.turn() {
-            Turn::Regular => self.interval.min(FIRST_ROUND) / WINDOWS,
-            Turn::First | Turn::Extra => Duration::ZERO,
+            Turn::Regular => self.interval.min(FIRST_ROUND).as_millis() as i64 / WINDOWS,
+            Turn::First | Turn::Extra => 0,
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Sites {
     states: Vec<State>,
     /// Places of the sites whose state has changed since [`Sites::take_changed`].
     changed: BTreeSet<usize>,
+    /// See [`Sites::take_touched_not_up`].
+    touched_not_up: bool,
     census: Census,
 }
 
@@ -95,6 +97,7 @@ impl Sites {
             all_touched: true,
             states: vec![State::Unknown; all.len()],
             changed: (0..all.len()).collect(),
+            touched_not_up: true,
             census: Census {
                 unknown: all.len(),
                 ..Census::default()
@@ -150,6 +153,7 @@ impl Sites {
             }
         }
         let before = std::mem::replace(&mut self.states[at], state);
+        self.touched_not_up |= (before, state) != (State::Up, State::Up);
         if before != state {
             self.changed.insert(at);
             census.unknown += usize::from(state == State::Unknown);
@@ -163,6 +167,12 @@ impl Sites {
     pub fn take_changed(&mut self) -> Option<BTreeSet<usize>> {
         self.recount();
         (!self.changed.is_empty()).then(|| std::mem::take(&mut self.changed))
+    }
+
+    /// Returns whether a site that is not up, or was not, may have changed since the last call.
+    pub fn take_touched_not_up(&mut self) -> bool {
+        self.recount();
+        std::mem::take(&mut self.touched_not_up)
     }
 
     /// Returns the places of the sites that depend on another one, or did.

@@ -309,10 +309,7 @@ fn a_lone_end_waits_for_nothing_though_a_site_is_slow() {
     world.fate_for("blog", bad(), 180);
     world.received();
     world.running.retain(|(_, name)| name != "blog");
-    world.feed(Event::Checked {
-        site: "blog".into(),
-        outcome: good(40),
-    });
+    world.checked("blog", good(40));
     assert_eq!(world.state("shop"), State::Degraded);
     assert!(
         world
@@ -326,10 +323,7 @@ fn a_lone_end_waits_for_nothing_though_a_site_is_slow() {
 fn an_end_that_waits_for_others_is_told_after_a_restart() {
     let mut world = two_of_three_recover();
     world.running.retain(|(_, name)| name != "blog");
-    world.feed(Event::Checked {
-        site: "blog".into(),
-        outcome: good(40),
-    });
+    world.checked("blog", good(40));
     assert_eq!(world.state("blog"), State::Up);
     assert!(!world.received().concat().contains("up again"));
     let snapshot = world.monitor.snapshot(world.now());

@@ -82,10 +82,7 @@ impl Machine {
                     true => bad(),
                     false => good(LASTS as u64),
                 };
-                self.feed(Event::Checked {
-                    site: site.name.clone(),
-                    outcome,
-                });
+                self.feed(Event::Checked { site, outcome });
             }
             self.feed(Event::Due);
             while self.running.len() < PERMITS {

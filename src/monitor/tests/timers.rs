@@ -113,7 +113,7 @@ fn arrange(timer: Timer) -> World {
 
 #[test]
 fn every_timer_is_in_the_minimum_and_is_seen_to() {
-    for timer in Timer::ALL {
+    for &timer in Timer::ALL {
         let mut world = arrange(timer);
         let now = world.now();
         let wakeup = world.monitor.next_wakeup(now).expect("a timer runs");
@@ -135,8 +135,8 @@ fn every_timer_is_in_the_minimum_and_is_seen_to() {
 
 #[test]
 fn the_list_of_timers_has_each_once() {
-    for (place, timer) in Timer::ALL.into_iter().enumerate() {
-        assert_eq!(timer as usize, place, "{timer:?}");
+    for (place, timer) in Timer::ALL.iter().enumerate() {
+        assert_eq!(*timer as usize, place, "{timer:?}");
     }
     assert_eq!(Timer::Send as usize + 1, Timer::ALL.len());
 }

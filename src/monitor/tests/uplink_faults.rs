@@ -1,13 +1,13 @@
 //! Faults of the uplink: no connection, partial failures, and recovery.
 
 use super::world::*;
+use crate::monitor::Settings;
 use crate::monitor::render::metrics::ProcessFigures;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::State;
 use crate::monitor::site::{Check, Site};
 use crate::monitor::time::Moment;
 use crate::monitor::uplink::{ProbeResult, Uplink};
-use crate::monitor::{Event, Settings};
 use std::time::Duration;
 
 fn cut(world: &mut World, names: &[&str]) {
@@ -506,9 +506,7 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
     }
     // The resolver recovers while a check waits for it, and the next probe reports that.
     world.line = LINE_NAMES;
-    let outcome = failed(FailureKind::Dns);
-    let site = "lone".to_owned();
-    world.feed(Event::Checked { site, outcome });
+    world.checked("lone", failed(FailureKind::Dns));
     restore(&mut world, &["blog", "lone"]);
     world.pass(90);
     assert_eq!(world.state("lone"), State::Up);
@@ -545,10 +543,7 @@ fn what_fails_by_a_resolver_that_is_known_to_be_gone_is_not_judged_from_the_firs
     while world.state("blog") != State::Offline {
         world.pass(1);
     }
-    world.feed(Event::Checked {
-        site: "shop".to_owned(),
-        outcome: failed(FailureKind::Dns),
-    });
+    world.checked("shop", failed(FailureKind::Dns));
     assert_eq!(world.state("shop"), State::Offline);
 }
 
@@ -564,12 +559,7 @@ fn a_site_on_this_network_that_fails_by_a_resolver_known_to_be_gone_is_not_judge
     while world.state("blog") != State::Offline {
         world.pass(1);
     }
-    let fails = |world: &mut World| {
-        world.feed(Event::Checked {
-            site: "nas".to_owned(),
-            outcome: failed(FailureKind::Dns),
-        });
-    };
+    let fails = |world: &mut World| world.checked("nas", failed(FailureKind::Dns));
     fails(&mut world);
     assert_eq!(world.state("nas"), State::Offline);
     // The resolver recovers, fails for the retry, and works when the probe asks it.

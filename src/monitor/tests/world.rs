@@ -304,11 +304,17 @@ impl World {
             }
             for (_, site) in ended {
                 let outcome = self.outcome_of(&site);
-                self.feed(Event::Checked { site, outcome });
+                self.checked(&site, outcome);
             }
         }
         self.clock = until;
         self.feed(Event::Due);
+    }
+
+    /// Reports the outcome of a check.
+    pub fn checked(&mut self, name: &str, outcome: Outcome) {
+        let site = site(name).into();
+        self.feed(Event::Checked { site, outcome });
     }
 
     /// Lets time pass in whole seconds until a check has ended.

@@ -35,7 +35,8 @@ impl Now {
         if mutated!("count time asleep") {
             return Moment(self.wall.saturating_mul(1000));
         }
-        Moment(0) + self.uptime
+        // Computed often; an uptime does not exceed 292 million years.
+        Moment(self.uptime.as_millis() as i64)
     }
 
     /// Returns the time since `moment`; zero if it is in the future.
@@ -78,7 +79,7 @@ impl std::ops::Add<Duration> for Moment {
     type Output = Moment;
 
     fn add(self, d: Duration) -> Moment {
-        // `as_millis` has 128 bits, and this is the most frequent calculation.
+        // `as_millis` has 128 bits.
         let seconds = i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
         let millis = seconds.saturating_mul(1000);
         let millis = millis.saturating_add(i64::from(d.subsec_millis()));

@@ -186,12 +186,11 @@ impl Clock {
         self.suspend.stalled_during(began)
     }
 
-    /// Judges the wall clock. Returns the reading, with an estimated wall time if it is doubted,
-    /// and the change if doubt begins or ends.
-    pub fn read(&mut self, now: Now) -> (Now, Option<ClockChange>) {
+    /// Judges the wall clock. Returns the change if doubt begins or ends.
+    pub fn read(&mut self, now: Now) -> Option<ClockChange> {
         let before = (!self.is_set()).then(|| self.wall.estimate(now).wall);
         self.wall.read(now);
-        let change = match self.wall.doubt {
+        match self.wall.doubt {
             Some(doubt) => before.is_none().then(|| ClockChange::Doubted(doubt.text())),
             None => before.map(|before| {
                 ClockChange::Set(Redating {
@@ -199,11 +198,11 @@ impl Clock {
                     restored: self.restored.take(),
                 })
             }),
-        };
-        (self.wall.estimate(now), change)
+        }
     }
 
-    /// Like [`Clock::read`], but by the judgement of the last reading.
+    /// Returns the reading, with an estimated wall time if the clock is doubted, by the judgement
+    /// of the last [`Clock::read`].
     pub fn estimate(&self, now: Now) -> Now {
         self.wall.estimate(now)
     }

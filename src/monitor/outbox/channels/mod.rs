@@ -167,6 +167,11 @@ impl Outbox {
         all.drop_unknown()
     }
 
+    /// Returns whether the configuration has channels.
+    pub fn has_channels(&self) -> bool {
+        !self.channels.states.is_empty()
+    }
+
     /// Restores the state of an earlier run: waiting alerts, and for each unacknowledged incident
     /// the channels that it was sent to. Returns log lines about dropped alerts.
     pub fn restore_channels<'a>(
@@ -222,7 +227,7 @@ impl Outbox {
         sites: &Sites,
         now: Moment,
     ) -> Vec<usize> {
-        if self.channels.states.is_empty() {
+        if !self.has_channels() {
             return Vec::new();
         }
         let same = |one: &NewAlert, other: &NewAlert| {
