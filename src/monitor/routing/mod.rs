@@ -6,7 +6,7 @@ mod agent_notices;
 mod channels;
 mod chats;
 pub(super) mod notifier;
-mod outcomes;
 mod reminders;
+mod results;
 pub(super) mod timers;
 mod transitions;

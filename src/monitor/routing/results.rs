@@ -133,7 +133,7 @@ impl Monitor {
             return;
         }
         self.history.count_check(None);
-        self.judge(now, at, outcome);
+        self.judge_outcome(now, at, outcome);
     }
 
     /// Starts inspections, and queues notices about root certificates that expire.
@@ -322,14 +322,14 @@ impl Monitor {
             _ => false,
         };
         if self.clock.is_set() || !untimely {
-            self.judge(now, at, outcome);
+            self.judge_outcome(now, at, outcome);
         } else {
             self.sites[at].count(CheckResult::Excused);
         }
         self.note_in_jobs(now, name, &verdict);
     }
 
-    fn judge(&mut self, now: Now, at: usize, outcome: Outcome) {
+    fn judge_outcome(&mut self, now: Now, at: usize, outcome: Outcome) {
         if let (Ok(()), Some(took)) = (&outcome.verdict, outcome.took) {
             match self.sites[at].job() {
                 Some(_) => self.history.on_run(at, took),
