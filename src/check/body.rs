@@ -5,7 +5,9 @@ use super::wire::gzip::{Damaged, Gunzip};
 use crate::http::{BodyPermit, Client};
 use futures_lite::{AsyncRead, AsyncReadExt, future};
 use isahc::http::{HeaderMap, header};
+use std::cell::Cell;
 use std::io;
+use std::mem::take;
 use std::ops::Range;
 
 /// Maximum body size in bytes, after decompression. Longer bodies are truncated and judged by that part.
@@ -14,6 +16,10 @@ pub(super) const MAX_BODY: usize = 1024 * 1024;
 const PERMIT_FREE: usize = 64 * 1024;
 /// Size of a read in bytes.
 const CHUNK: usize = 16 * 1024;
+thread_local! {
+    /// The chunk of the last reader, for the next one: zeros for each would take longer than most bodies.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 /// Maximum number of compressed bytes that are read, whatever they decompress to.
 const PACKED: usize = 8 * 1024 * 1024;
 /// Maximum number of characters of an unsupported `Content-Encoding` in a cause.
@@ -184,11 +190,13 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
         if unseen && matches!(coding, Coding::Other(_)) {
             coding = Coding::Plain;
         }
+        let mut chunk = SPARE.take();
+        chunk.resize(CHUNK, 0);
         Reader {
             body,
             coding,
             gunzip: None,
-            chunk: vec![0; CHUNK],
+            chunk,
             rest: 0..0,
             left: limit,
             packed_left: PACKED,
@@ -255,6 +263,13 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
     /// The limit is reached, and more may follow.
     pub(super) fn is_cut(&self) -> bool {
         self.left == 0
+    }
+}
+
+impl<B> Drop for Reader<'_, B> {
+    fn drop(&mut self) {
+        // Fails in a thread that is ending.
+        let _ = SPARE.try_with(|spare| spare.set(take(&mut self.chunk)));
     }
 }
 
