@@ -196,8 +196,8 @@ impl Client {
             request = request.dial(Dialer::ip_socket(address));
         }
         request = match ask.proxy {
-            Proxy::Environment => request,
-            Proxy::None => request.proxy(None),
+            Proxy::Environment if self.shared.proxies.name_one_for(ask.url) => request,
+            Proxy::Environment | Proxy::None => request.proxy(None),
             Proxy::Server(url) => {
                 let url: Uri = url.expose().parse().map_err(|_| bad_address())?;
                 // Without this libcurl applies the environment's `no_proxy`.
