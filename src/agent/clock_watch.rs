@@ -56,7 +56,7 @@ impl Agent {
         api.or_else(|| {
             self.config.sites.iter().find_map(|site| match &site.check {
                 Check::Http(check) if check.verify && !site.paused => {
-                    Server::of(&check.url, check.ca_file.clone())
+                    Server::of(check.url.as_str(), check.ca_file.clone())
                 }
                 _ => None,
             })

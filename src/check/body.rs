@@ -3,10 +3,14 @@
 use super::charset::{self, Charset};
 use super::wire::gzip::{Damaged, Gunzip};
 use crate::http::{BodyPermit, Client};
-use futures_lite::{AsyncRead, AsyncReadExt, future};
+use futures_lite::{AsyncRead, future};
 use isahc::http::{HeaderMap, header};
+use std::cell::Cell;
 use std::io;
+use std::mem::take;
 use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 /// Maximum body size in bytes, after decompression. Longer bodies are truncated and judged by that part.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
@@ -14,6 +18,10 @@ pub(super) const MAX_BODY: usize = 1024 * 1024;
 const PERMIT_FREE: usize = 64 * 1024;
 /// Size of a read in bytes.
 const CHUNK: usize = 16 * 1024;
+thread_local! {
+    /// A chunk that no reader has: zeros for each would take longer than most bodies.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 /// Maximum number of compressed bytes that are read, whatever they decompress to.
 const PACKED: usize = 8 * 1024 * 1024;
 /// Maximum number of characters of an unsupported `Content-Encoding` in a cause.
@@ -164,6 +172,7 @@ pub(super) struct Reader<'b, B> {
     coding: Coding,
     /// Created with the first read.
     gunzip: Option<Gunzip>,
+    /// Empty while there is nothing to read.
     chunk: Vec<u8>,
     /// The part of `chunk` that is still to be decompressed; if there is no coding, the piece itself.
     rest: Range<usize>,
@@ -188,7 +197,7 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
             body,
             coding,
             gunzip: None,
-            chunk: vec![0; CHUNK],
+            chunk: Vec::new(),
             rest: 0..0,
             left: limit,
             packed_left: PACKED,
@@ -220,7 +229,7 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
                     Err(Damaged) => return Err(Trouble::Damaged("answer cannot be decompressed")),
                 }
             }
-            let got = self.body.read(&mut self.chunk).await;
+            let got = future::poll_fn(|cx| self.poll_chunk(cx)).await;
             let got = got.map_err(Trouble::Transfer)?;
             self.rest = 0..got;
             if got == 0 {
@@ -245,6 +254,21 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
         Ok(false)
     }
 
+    /// Reads into the chunk, which is not kept while there is nothing to read.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut chunk = take(&mut self.chunk);
+        if chunk.is_empty() {
+            chunk = SPARE.take();
+            chunk.resize(CHUNK, 0);
+        }
+        let got = Pin::new(&mut *self.body).poll_read(cx, &mut chunk);
+        match got {
+            Poll::Pending => SPARE.set(chunk),
+            Poll::Ready(_) => self.chunk = chunk,
+        }
+        got
+    }
+
     pub(super) fn piece(&self) -> &[u8] {
         match &self.gunzip {
             Some(gunzip) => &gunzip.piece()[..self.piece],
@@ -255,6 +279,15 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
     /// The limit is reached, and more may follow.
     pub(super) fn is_cut(&self) -> bool {
         self.left == 0
+    }
+}
+
+impl<B> Drop for Reader<'_, B> {
+    fn drop(&mut self) {
+        if !self.chunk.is_empty() {
+            // Fails in a thread that is ending.
+            let _ = SPARE.try_with(|spare| spare.set(take(&mut self.chunk)));
+        }
     }
 }
 

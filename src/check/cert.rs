@@ -9,7 +9,6 @@ use crate::http::{Client, bare_host, chain, signs};
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Inspection};
 use crate::monitor::site::{Check, HttpCheck, Proxy, SendExpect, Site, TlsCheck};
 use std::borrow::Cow;
-use url::Url;
 
 /// Inspects the certificate chain of an https or tls site in a full handshake of its own, with the host
 /// of the site's URL, wherever that redirects to.
@@ -87,14 +86,14 @@ fn server<'a>(client: &Client, check: &'a Check) -> Result<Cow<'a, TlsCheck>, Fa
             return Err(none());
         }
     };
-    let url = Url::parse(&check.url).ok();
-    let url = url.filter(|url| url.scheme() == "https").ok_or_else(none)?;
+    let url = Some(&check.url).filter(|url| url.scheme() == "https");
+    let url = url.ok_or_else(none)?;
     // Of the environment's proxies it is only known that libcurl uses one.
-    if check.proxy == Proxy::Environment && client.is_proxied(&url, &check.proxy) {
+    if check.proxy == Proxy::Environment && client.is_proxied(url, &check.proxy) {
         let detail = "certificate cannot be looked at through the proxy";
         return Err(Failure::new(FailureKind::Connect, detail));
     }
-    let host = zoned(&url, check).or_else(|| bare_host(&url));
+    let host = zoned(url, check).or_else(|| bare_host(url));
     Ok(Cow::Owned(TlsCheck {
         host: host.unwrap_or_default(),
         port: url.port_or_known_default().unwrap_or_default(),

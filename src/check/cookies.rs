@@ -41,10 +41,11 @@ struct Cookie {
 impl Jar {
     /// Stores the cookies that a response from `url` sets, if it may set them.
     pub(super) fn take(&mut self, url: &Url, headers: &HeaderMap) {
-        let now = now(headers);
+        let mut date = None;
         for value in headers.get_all(header::SET_COOKIE) {
             // Values that are not ASCII could not be sent back.
             if let Ok(line) = value.to_str() {
+                let now = *date.get_or_insert_with(|| now(headers));
                 self.set(url, line, now);
             }
         }

@@ -69,7 +69,7 @@ struct Basic {
 impl Hop {
     /// Builds the first request. The error is a text for the user that says what cannot be sent.
     pub(super) fn first(check: &HttpCheck) -> Result<Hop, String> {
-        let mut url = Url::parse(&check.url).map_err(|_| "the address is not a URL".to_owned())?;
+        let mut url = check.url.clone();
         let method = Method::from_bytes(check.method.as_bytes())
             .map_err(|_| "the method is not one".to_owned())?;
         let mut headers = HeaderMap::new();
@@ -248,11 +248,11 @@ fn host_and_port(url: &Url) -> &str {
 /// Whether `to` may get what belongs to the origin of `home`: it has the same origin, or is the same host
 /// with https in place of http, both with default ports.
 fn leads_home(home: &Url, to: &Url) -> bool {
-    let is = |url: &Url, scheme, port| {
-        url.scheme() == scheme && url.port_or_known_default() == Some(port)
-    };
-    home.origin() == to.origin()
-        || home.host() == to.host() && is(home, "http", 80) && is(to, "https", 443)
+    // `Url::origin` would copy both of its parts.
+    let scheme_and_port = |url| (Url::scheme(url), Url::port_or_known_default(url));
+    let (from, end) = (scheme_and_port(home), scheme_and_port(to));
+    home.host() == to.host()
+        && (from == end || from == ("http", Some(80)) && end == ("https", Some(443)))
 }
 
 /// Removes `user:password@` from a URL and decodes it.

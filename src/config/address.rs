@@ -23,7 +23,7 @@ const SITE_FORM: &str =
 pub enum Address {
     Http {
         /// Normalised, without credentials, fragment and zone.
-        url: String,
+        url: Url,
         zone: Option<String>,
         /// The decoded credentials of the URL.
         auth: Option<Auth>,
@@ -44,7 +44,7 @@ impl Address {
     /// The host to connect to, without brackets; `None` = the system's resolvers, or this machine.
     pub fn host(&self) -> Option<&str> {
         match self {
-            Address::Http { url, .. } => Some(host_of(url)),
+            Address::Http { url, .. } => Some(host_of(url.as_str())),
             Address::Tcp(target) | Address::Tls(target, _) => Some(&target.host),
             Address::Dns(question) => question.server.as_ref().map(|(host, _)| host.as_str()),
             Address::Icmp(host) => Some(host),
@@ -123,11 +123,7 @@ fn http(written: &str, filled: &str) -> Result<Address, String> {
     let removed = url.set_username("").and_then(|()| url.set_password(None));
     removed.map_err(|()| "cannot hold a user and a password".to_owned())?;
     url.set_fragment(None);
-    Ok(Address::Http {
-        url: url.into(),
-        zone,
-        auth,
-    })
+    Ok(Address::Http { url, zone, auth })
 }
 
 /// Parses the base URL of a server, and removes trailing slashes.
@@ -262,7 +258,7 @@ mod tests {
     #[track_caller]
     fn read(text: &str) -> (String, Option<Auth>) {
         match site(text, text) {
-            Ok(Address::Http { url, auth, .. }) => (url, auth),
+            Ok(Address::Http { url, auth, .. }) => (url.into(), auth),
             Ok(_) => panic!("not http"),
             Err(why) => panic!("{why}"),
         }

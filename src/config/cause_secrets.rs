@@ -5,6 +5,7 @@ use super::site_keys::Scope;
 use crate::monitor::site::{Auth, Check, HostCheck, HttpCheck, Proxy, Secrets};
 use crate::pem::base64;
 use std::cell::RefCell;
+use url::Position;
 
 /// Minimum bytes of a secret: shorter ones occur in other texts by chance.
 const SHORTEST_SECRET: usize = 4;
@@ -53,7 +54,7 @@ pub fn noting<T>(scope: &Scope, read: impl FnOnce(&Scope) -> T) -> (T, Vec<Strin
 pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
     let mut secrets = taken;
     let asked = match check {
-        Check::Http(check) => check.url.split('/').nth(2).unwrap_or_default().to_owned(),
+        Check::Http(check) => check.url[Position::BeforeUsername..Position::BeforePath].to_owned(),
         Check::Tcp(check) => format!("{}:{}", check.host, check.port),
         Check::Tls(check) => format!("{}:{}", check.host, check.port),
         Check::Dns(check) => format!("{} {:?}", check.name, check.server),

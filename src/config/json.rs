@@ -154,7 +154,7 @@ fn site_json(site: &Site) -> String {
     let (scheme, ip) = match &site.check {
         Check::Http(http) => {
             http_keys(&mut object, http);
-            let secure = http.url.starts_with("https:");
+            let secure = http.url.scheme() == "https";
             (if secure { Scheme::Https } else { Scheme::Http }, http.ip)
         }
         Check::Tcp(tcp) => {

@@ -18,6 +18,7 @@ use crate::monitor::time::hours::Window;
 use std::net::IpAddr;
 use std::time::Duration;
 use toml_span::Span;
+use url::Url;
 
 const ADVICE: exec::Advice = exec::Advice {
     example: "/usr/lib/nagios/plugins/check_disk",
@@ -226,7 +227,7 @@ fn check(
 }
 
 fn http(
-    url: String,
+    url: Url,
     auth: Option<Auth>,
     ip: IpVersion,
     own: &Keys,
@@ -242,7 +243,10 @@ fn http(
             "`auth` is given and `url` holds a user too; keep one of them",
         );
     }
-    let login = keys.login.get().map(|login| login.for_site(&url, log));
+    let login = keys
+        .login
+        .get()
+        .map(|login| login.for_site(url.as_str(), log));
     let login = login.map(Box::new);
     Some(HttpCheck {
         url,

@@ -378,9 +378,8 @@ fn name(host: &str, port: u16) -> String {
 /// Returns the host as resolvers and certificates name it: an IPv6 address without brackets.
 pub fn bare_host(url: &Url) -> Option<String> {
     Some(match url.host()? {
-        url::Host::Domain(name) => name.to_owned(),
-        url::Host::Ipv4(address) => address.to_string(),
         url::Host::Ipv6(address) => address.to_string(),
+        _ => url.host_str()?.to_owned(),
     })
 }
 

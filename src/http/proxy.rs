@@ -40,11 +40,16 @@ impl Proxies {
 
     /// A request for `url` uses a proxy.
     pub(super) fn apply_to(&self, url: &Url) -> bool {
-        let named = match url.scheme() {
+        self.name_one_for(url) && !url.host().is_some_and(|host| self.excepts(&host))
+    }
+
+    /// There is a proxy for the scheme of `url`. For a request without one libcurl needn't look at the
+    /// environment.
+    pub(super) fn name_one_for(&self, url: &Url) -> bool {
+        match url.scheme() {
             "https" => self.https,
             _ => self.http,
-        };
-        named && !url.host().is_some_and(|host| self.excepts(&host))
+        }
     }
 
     fn excepts(&self, host: &Host<&str>) -> bool {

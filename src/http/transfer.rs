@@ -7,7 +7,7 @@ use crate::monitor::site::{HttpVersion, IpVersion, Proxy};
 use futures_lite::AsyncRead;
 use isahc::auth::{Authentication, Credentials};
 use isahc::config::{Configurable, VersionNegotiation};
-use isahc::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use isahc::http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use isahc::net::Dialer;
 use isahc::prelude::*;
 use isahc::tls::{Identity, TlsConfig, TrustStore};
@@ -137,8 +137,10 @@ impl Client {
             .send_async(request)
             .await
             .map_err(|error| TransferError::new(&error, https, false))?;
+        let stays_open = !ask.close || response.version() == Version::HTTP_2;
         if let Some(address) = response.remote_addr()
             && !https
+            && stays_open
         {
             self.note_open(ask.url, address);
         }
@@ -176,12 +178,6 @@ impl Client {
             .uri(url.as_str())
             .timeout(left)
             .metrics(true)
-            .expect_continue(false)
-            .ip_version(match ask.ip {
-                IpVersion::Any => isahc::net::IpVersion::Any,
-                IpVersion::V4 => isahc::net::IpVersion::V4,
-                IpVersion::V6 => isahc::net::IpVersion::V6,
-            })
             .version_negotiation(match ask.version {
                 HttpVersion::Http11 => VersionNegotiation::http11(),
                 _ if !cfg!(feature = "http2") => VersionNegotiation::http11(),
@@ -189,13 +185,19 @@ impl Client {
                 HttpVersion::Any | HttpVersion::Http2 => VersionNegotiation::latest_compatible(),
             })
             .tls_config(self.tls(ask, trust));
+        // What is the default takes time to set.
+        request = match ask.ip {
+            IpVersion::Any => request,
+            IpVersion::V4 => request.ip_version(isahc::net::IpVersion::V4),
+            IpVersion::V6 => request.ip_version(isahc::net::IpVersion::V6),
+        };
         // libcurl does not reuse connections that were dialled for those it resolves, nor the reverse.
         if let Some(address) = ask.dial.or(apart) {
             request = request.dial(Dialer::ip_socket(address));
         }
         request = match ask.proxy {
-            Proxy::Environment => request,
-            Proxy::None => request.proxy(None),
+            Proxy::Environment if self.shared.proxies.name_one_for(ask.url) => request,
+            Proxy::Environment | Proxy::None => request.proxy(None),
             Proxy::Server(url) => {
                 let url: Uri = url.expose().parse().map_err(|_| bad_address())?;
                 // Without this libcurl applies the environment's `no_proxy`.
@@ -239,6 +241,10 @@ impl Client {
             None if wants_body => AsyncBody::from(""),
             None => AsyncBody::empty(),
         };
+        if ask.body.is_some() {
+            // libcurl asks for it with a body alone.
+            request = request.expect_continue(false);
+        }
         request.body(body).map_err(|_| bad_address())
     }
 

@@ -26,7 +26,7 @@ pub fn plain_site(name: &str, url: &str) -> Site {
         topic: None,
         secrets: Secrets::default(),
         check: Check::Http(HttpCheck {
-            url: url.to_owned(),
+            url: url::Url::parse(url).expect("a URL"),
             proxy: Default::default(),
             zone: None,
             method: "GET".to_owned(),

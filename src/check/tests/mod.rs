@@ -80,7 +80,7 @@ fn site_of(check: Check, timeout: Duration) -> Site {
     Site {
         timeout,
         check,
-        ..site("", |_| {})
+        ..site("http://h/", |_| {})
     }
 }
 

@@ -96,7 +96,7 @@ fn variables_are_filled_in_but_not_shown() {
     let Check::Http(http) = &site.check else {
         panic!("not http")
     };
-    assert_eq!(http.url, "https://example.org/?k=s3cret&d=$1");
+    assert_eq!(http.url.as_str(), "https://example.org/?k=s3cret&d=$1");
     assert_eq!(http.send.as_deref(), Some("k=s3cret"));
     assert_eq!(http.headers[0], ("X-Key".to_owned(), "s3cret".to_owned()));
     assert!(http.auth == Some(basic("me", "s3cret")));

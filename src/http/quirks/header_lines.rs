@@ -46,7 +46,7 @@ const HEADS_KNOWN: usize = 1024;
 
 /// The names of all response headers that this crate or isahc (Content-Length) reads. A new one must be
 /// added here.
-const READ: [HeaderName; 7] = [
+static READ: [HeaderName; 7] = [
     header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
@@ -208,8 +208,11 @@ fn usable(is_status: bool, line: &[u8]) -> Option<Cow<'_, [u8]>> {
     if text.is_empty() {
         return Some(Cow::Borrowed(b"\r\n"));
     }
-    let (name, _) = name_and_value(text)?;
-    READ.contains(&name).then_some(Cow::Borrowed(line))
+    let colon = text.iter().position(|&byte| byte == b':')?;
+    // Most lines are not read: they are not parsed either.
+    let is_read = |name: &HeaderName| text[..colon].eq_ignore_ascii_case(name.as_str().as_bytes());
+    let is_usable = READ.iter().any(is_read) && name_and_value(text).is_some();
+    is_usable.then_some(Cow::Borrowed(line))
 }
 
 /// Returns version and code only: `HTTP/1.1 200`.

@@ -10,6 +10,7 @@ use crate::monitor::{Event, Settings};
 use crate::plain_site::plain_site;
 use std::sync::Arc;
 use std::time::Duration;
+use url::Url;
 
 /// When the program of these tests was built: 2023-11-14.
 pub const BUILT: i64 = 1_700_000_000;
@@ -145,7 +146,7 @@ pub fn plain(mut site: Site) -> Site {
     let Check::Http(check) = &mut site.check else {
         panic!("not http")
     };
-    check.url = format!("http://{}.example/", site.name);
+    check.url = Url::parse(&format!("http://{}.example/", site.name)).unwrap();
     site
 }
 

@@ -7,6 +7,7 @@ use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::State;
 use crate::monitor::site::{Check, Site};
 use std::time::Duration;
+use url::Url;
 
 #[test]
 fn a_parent_that_fails_for_a_moment_makes_no_child_down() {
@@ -69,7 +70,7 @@ fn flapping_survives_two_restarts_without_a_clock() {
     let Check::Http(check) = &mut plain.check else {
         panic!("not http")
     };
-    check.url = "http://plain.example/".into();
+    check.url = Url::parse("http://plain.example/").unwrap();
     world.pass(60);
     for _ in 0..3 {
         world.fate_for("plain", bad(), 180);
@@ -135,7 +136,7 @@ fn a_new_address_is_not_blamed_for_the_failures_of_the_old_one() {
     let Check::Http(check) = &mut moved.check else {
         panic!("not http")
     };
-    check.url = "https://new.example/".into();
+    check.url = Url::parse("https://new.example/").unwrap();
     reload(&mut world, vec![moved], true);
     world.fate_for("blog", from(THERE, good(40)), 180);
     assert_eq!(world.received(), Vec::<String>::new());
@@ -148,7 +149,7 @@ fn a_clock_that_is_lost_for_a_moment_moves_no_outage() {
         let Check::Http(check) = &mut plain.check else {
             panic!("not http")
         };
-        check.url = "http://plain.example/".into();
+        check.url = Url::parse("http://plain.example/").unwrap();
         vec![plain]
     };
     let mut world = World::new(sites());

@@ -9,6 +9,7 @@ use crate::monitor::site::{Check, Site};
 use crate::monitor::time::Moment;
 use crate::monitor::uplink::{ProbeResult, Uplink};
 use std::time::Duration;
+use url::Url;
 
 fn cut(world: &mut World, names: &[&str]) {
     world.line = LINE_DOWN;
@@ -25,7 +26,7 @@ fn with_url(name: &str, url: &str) -> Site {
     let Check::Http(check) = &mut site.check else {
         panic!("not http")
     };
-    url.clone_into(&mut check.url);
+    check.url = Url::parse(url).unwrap();
     site
 }
 

@@ -9,6 +9,7 @@ use crate::monitor::time::Moment;
 use crate::monitor::uplink::{Period, ProbeResult};
 use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;
+use url::Url;
 
 const SIX: &str = "2001:db8::6";
 
@@ -298,7 +299,7 @@ fn a_plain_site_behind_a_captive_portal_is_not_down() {
         let Check::Http(check) = &mut plain.check else {
             panic!("not http")
         };
-        check.url = "http://plain.example/".into();
+        check.url = Url::parse("http://plain.example/").unwrap();
         vec![plain, site("blog")]
     };
     let mut world = World::elsewhere(sites());
