@@ -168,10 +168,19 @@ def config(host, bot, sites, state, more="", run="/run"):
     return text
 
 
+def need(tools):
+    """`tools`: program -> Debian's package that has it."""
+    missing = sorted({package for tool, package in tools.items() if not shutil.which(tool)})
+    check(not missing, f"this needs {', '.join(missing)}: apt-get install {' '.join(missing)}")
+
+
 def run(*command, code=0, **options):
     """Its output, both streams; it must end with `code` (None: any)."""
-    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          stdin=subprocess.DEVNULL, text=True, errors="replace", **options)
+    try:
+        done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              stdin=subprocess.DEVNULL, text=True, errors="replace", **options)
+    except FileNotFoundError as missing:
+        raise Failed(f"there is no {missing.filename}") from None
     TRANSCRIPT.append(f"$ {' '.join(map(str, command))}\n{done.stdout}")
     check(code is None or done.returncode == code,
           f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}")
@@ -250,6 +259,7 @@ def base(name, *packages):
     """A fresh Debian with these packages as a tarball, kept in target/."""
     tarball = TOP / "target" / f"{name}.tar"
     if not tarball.exists():
+        need({"debootstrap": "debootstrap"})
         work = pathlib.Path(f"{tarball}.part")
         shutil.rmtree(work, ignore_errors=True)
         run("debootstrap", "--variant=minbase", f"--include={','.join(packages)}", SUITE, work)
@@ -319,9 +329,11 @@ def inside(usage, test, prepare=lambda: None):
         sys.exit(usage)
     if INSIDE not in os.environ:
         try:
+            check(pathlib.Path(sys.argv[1]).is_file(), f"there is no file {sys.argv[1]}")
+            need({"ip": "iproute2", "unshare": "util-linux"})
             prepare()
         except Failed as failed:
-            sys.exit(str(failed))
+            sys.exit(f"{pathlib.Path(sys.argv[0]).name}: {failed}")
         os.execvp("unshare", ["unshare", "-mnpf", "--mount-proc", "env", f"{INSIDE}=1", sys.executable, *sys.argv])
     run("ip", "link", "set", "lo", "up")
     # What a test packs is no part of a release in dist/.
