@@ -639,7 +639,12 @@ fn another_agents_socket_and_what_is_none_are_left_alone() {
         "push.sock: another agent listens there. Its reports are kept for the next start.",
     );
     scene.end(running);
-    drop(other);
+    // An agent that hangs.
+    let waiting = crowd(&socket);
+    let running = scene.start();
+    running.wait_stderr("push.sock: another agent listens there.");
+    scene.end(running);
+    drop((other, waiting));
     let running = scene.start();
     assert_eq!(push(&scene, &[]).code, Some(0));
     scene.end(running);
