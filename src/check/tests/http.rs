@@ -7,6 +7,7 @@ use crate::http::{CallError, HeaderValue};
 use crate::monitor::site::Auth;
 use futures_lite::FutureExt;
 use futures_lite::future::poll_once;
+use rustix::net::{Shutdown, shutdown};
 use std::io::{Read, Write};
 use std::sync::mpsc;
 
@@ -231,7 +232,8 @@ fn without_redirects_the_redirect_itself_is_judged() {
 fn a_refused_connection_is_told_with_its_address() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let address = listener.local_addr().expect("bound");
-    drop(listener);
+    // The port stays taken.
+    shutdown(&listener, Shutdown::Both).expect("shut down");
     assert_eq!(
         failure_of(&format!("http://{address}/")),
         (
