@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -98,28 +100,43 @@ impl Drop for Timer {
     }
 }
 
-struct Unpark(Thread);
+/// Wakes a thread that is parked. The flag is needed because `std::sync::mpsc` parks the thread,
+/// too: `crate::files`, called by one future, would swallow the wake-up of another.
+struct Unpark {
+    thread: Thread,
+    woken: AtomicBool,
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
+        self.woken.store(true, Release);
+        self.thread.unpark();
     }
 }
 
 /// Runs `future` on this thread, which parks while there is nothing to do.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let unpark = Arc::new(Unpark {
+        thread: thread::current(),
+        woken: AtomicBool::new(false),
+    });
+    let waker = Waker::from(unpark.clone());
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return value;
         }
-        match wake_due() {
-            Some(first) => thread::park_timeout(first.saturating_duration_since(Instant::now())),
+        let first = wake_due();
+        let wait = match unpark.woken.swap(false, Acquire) {
+            true => Some(Duration::ZERO),
+            false => first.map(|first| first.saturating_duration_since(Instant::now())),
+        };
+        match wait {
+            Some(wait) => thread::park_timeout(wait),
             None => thread::park(),
         }
     }
@@ -207,5 +224,24 @@ mod tests {
         });
         assert_eq!(block_on(receive.recv()), Ok(7));
         sender.join().expect("sent").expect("received");
+    }
+
+    #[test]
+    fn a_wake_up_is_not_lost_in_a_future_that_waits_for_a_thread() {
+        let (done, ended) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let mut first = true;
+            block_on(std::future::poll_fn(|cx| {
+                if !std::mem::take(&mut first) {
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
+                let (_keeps_it_open, never) = std::sync::mpsc::channel::<()>();
+                assert!(never.recv_timeout(MOMENT).is_err());
+                Poll::Pending
+            }));
+            done.send(())
+        });
+        assert!(ended.recv_timeout(Duration::from_secs(60)).is_ok());
     }
 }

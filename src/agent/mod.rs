@@ -45,6 +45,7 @@ use crate::vitals::{self, AnswerTimes};
 use action_runs::ActionRunner;
 use async_channel::{Receiver, Sender};
 use async_lock::{Semaphore, SemaphoreGuardArc};
+use async_signal::Signals;
 use chat_transport::Transport;
 pub use chat_transport::{Terminal, telegram};
 use futures_lite::{FutureExt, future};
@@ -63,6 +64,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+pub use tasks::catch_signals;
 use uplink_probe::{Resolvers, UplinkProbe};
 use watchdog::Watchdog;
 
@@ -79,6 +81,8 @@ pub struct Options {
     pub use_telegram: bool,
     pub terminal: Terminal,
     pub clock: Clock,
+    /// Those of [`catch_signals`].
+    pub signals: Signals,
 }
 
 /// Why the agent could not start: a sentence for the user.
@@ -235,6 +239,7 @@ impl Agent {
             use_telegram,
             terminal,
             clock,
+            signals,
         } = options;
         #[cfg(feature = "listen")]
         let clients = config
@@ -338,7 +343,7 @@ impl Agent {
         agent.spawn_printer();
         agent.spawn_senders(&alert_orders, &answer_orders);
         agent.spawn_admission(waiting);
-        agent.spawn_signals()?;
+        agent.spawn_signals(signals);
         agent.follow_clock();
         agent.listen();
         agent.take_reports();

@@ -9,7 +9,7 @@ use crate::monitor::site::printable::{self, NAME};
 use crate::monitor::site::report::{ReportAnswer, Way};
 use crate::offload::offload;
 use crate::peers::Waiting;
-use crate::push::{LARGEST, Reply, parse, spool};
+use crate::push::{LARGEST, Reply, client, parse, spool};
 use crate::timeout;
 use crate::timer::Timer;
 use async_io::Async;
@@ -181,7 +181,7 @@ fn bind(path: &Path) -> io::Result<Async<UnixListener>> {
             return Err(io::Error::other("what is there is no socket"));
         }
         // An earlier run may have left it. If it takes a connection, it is another agent's.
-        if UnixStream::connect(path).is_ok() {
+        if client::has_listener(path) {
             return Err(io::Error::other("another agent listens there"));
         }
         fs::remove_file(path)?;

@@ -6,6 +6,7 @@ use super::{Agent, Input, Order, StartError, ToSend};
 use crate::check;
 use crate::monitor::Event;
 use crate::monitor::site::Site;
+use crate::process;
 use crate::timer::Timer;
 use async_channel::Receiver;
 use async_lock::Semaphore;
@@ -14,6 +15,7 @@ use futures_lite::{FutureExt, StreamExt, future};
 use smol::LocalExecutor;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// A transfer that waited longer than this for libcurl's thread and for ours shows that more
@@ -213,9 +215,8 @@ impl Agent {
         }
     }
 
-    pub(super) fn spawn_signals(&self) -> Result<(), StartError> {
-        let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])
-            .map_err(|e| StartError(format!("cannot listen for signals: {e}")))?;
+    pub(super) fn spawn_signals(&self, mut signals: Signals) {
+        STARTING.store(false, Relaxed);
         let report = self.report.clone();
         let watch = async move {
             while let Some(signal) = signals.next().await {
@@ -230,6 +231,30 @@ impl Agent {
             }
         };
         self.spawn(watch).detach();
-        Ok(())
     }
+}
+
+/// Whether SIGTERM and SIGINT end the process at once.
+static STARTING: AtomicBool = AtomicBool::new(true);
+
+/// Catches the agent's signals. To be called before the configuration is read. Until
+/// [`run`](super::run) reads the signals, there is nothing to save: SIGTERM and SIGINT end the process
+/// at once with 0, even if a file system hangs. A SIGHUP has the configuration read again later.
+///
+/// # Errors
+///
+/// Returns a sentence for the user.
+pub fn catch_signals() -> Result<Signals, StartError> {
+    extern "C" fn end(_: libc::c_int) {
+        if STARTING.load(Relaxed) {
+            process::end(0);
+        }
+    }
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: the handler reads an atomic and calls _exit(2), both of which are allowed there
+        // (signal-safety(7)). The handler that `Signals` sets calls it, too.
+        unsafe { libc::signal(signal, end as *const () as libc::sighandler_t) };
+    }
+    Signals::new([Signal::Term, Signal::Int, Signal::Hup])
+        .map_err(|e| StartError(format!("cannot listen for signals: {e}")))
 }

@@ -36,7 +36,8 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
     };
     let began = Instant::now();
     let asked = async { Some(asker.ask_all(&sites).await) };
-    let rows = timer::block_on(asked.or(interrupted(&sites)));
+    // The signals first: none must end this process after it has started a program.
+    let rows = timer::block_on(interrupted(&sites).or(asked));
     let mut rows = rows.ok_or(Failure::Interrupted)?;
     if names.is_empty() {
         mark_unreachable(&sites, &mut rows);

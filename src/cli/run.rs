@@ -1,7 +1,7 @@
 //! `sitemon run`: the agent in the foreground.
 
 use super::{Failure, logging, print, read, warn};
-use crate::agent::{self, Options, Terminal};
+use crate::agent::{self, Options, StartError, Terminal};
 use crate::clock::Clock;
 use crate::monitor::render::text::count;
 use std::io::{self, IsTerminal};
@@ -9,6 +9,8 @@ use std::path::Path;
 
 pub fn run(path: &Path, console: bool, level: Option<log::LevelFilter>) -> Result<(), Failure> {
     logging::queue();
+    let failed = |e: StartError| Failure::Usage(e.0);
+    let signals = agent::catch_signals().map_err(failed)?;
     let config = read(path)?;
     let use_telegram = config.telegram.is_some() && !console;
     // If the terminal is the chat, the log would repeat its messages.
@@ -44,6 +46,7 @@ pub fn run(path: &Path, console: bool, level: Option<log::LevelFilter>) -> Resul
         use_telegram,
         terminal,
         clock: Clock::system(),
+        signals,
     })
-    .map_err(|e| Failure::Usage(e.0))
+    .map_err(failed)
 }

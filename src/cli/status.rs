@@ -18,7 +18,6 @@ use std::time::Duration;
 /// returned after printing.
 pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
     let dir = config.agent.state.display();
-    let running = state::in_use_now(&config.agent.state);
     let snapshot = match state::read(&config.agent.state) {
         Ok(snapshot) => Some(snapshot),
         Err(ReadError::Missing) => None,
@@ -40,6 +39,8 @@ pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
             )));
         }
     };
+    // Afterwards: where the state can be read, this is answered in time, too.
+    let running = state::in_use_now(&config.agent.state);
     let written = snapshot.as_ref().map(|s| s.written);
     let snapshot = snapshot.unwrap_or_default();
     let added = config::added_beside(snapshot.added.as_deref().unwrap_or_default(), config);

@@ -95,7 +95,8 @@ pub fn end_all() {
     for look in 1..=LOOKS {
         let mut ours = children_of_ours();
         ours.retain(|(_, began)| *began >= first);
-        if ours.is_empty() {
+        // A thread may be about to start a program whose result is no longer waited for.
+        if ours.is_empty() && lock(&RUNNING).is_empty() {
             return;
         }
         for (pid, _) in ours {

@@ -2,6 +2,7 @@
 
 use super::wire::{Reply, encode};
 use crate::monitor::site::report::Report;
+use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::io::{self, ErrorKind, Read, Write};
@@ -25,6 +26,18 @@ pub fn send(socket: &Path, report: &Report, until: Instant) -> io::Result<Reply>
         ErrorKind::WouldBlock | ErrorKind::UnexpectedEof => ErrorKind::TimedOut.into(),
         _ => e,
     })
+}
+
+/// Returns whether an agent listens at `socket`. Doesn't block, even if that agent hangs and the queue
+/// of its socket is full.
+pub fn has_listener(socket: &Path) -> bool {
+    let connected = || {
+        let address = SocketAddrUnix::new(socket)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        connect(&fd, &address)
+    };
+    matches!(connected(), Ok(()) | Err(Errno::AGAIN))
 }
 
 fn send_now(socket: &Path, report: &Report, until: Instant) -> io::Result<Reply> {

@@ -292,7 +292,7 @@ impl Writer {
 /// Whether an agent uses the directory: it holds the lock while it runs. Blocks for a bounded time.
 pub fn in_use_now(dir: &Path) -> bool {
     let lock = dir.join(LOCK);
-    let held = files::within(dir, files::READ_TIMEOUT, move || {
+    let held = files::within(dir, OPEN_WITHIN, move || {
         let lock = owned_file::open_to_read(&lock)?;
         Ok(matches!(
             lock.try_lock_shared(),

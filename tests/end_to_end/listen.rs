@@ -17,6 +17,8 @@ fn own_address() -> String {
     let [_, _, a, b] = std::process::id().to_be_bytes();
     let ip = Ipv4Addr::new(127, a | 64, b, NEXT.fetch_add(1, Ordering::Relaxed));
     let free = TcpListener::bind((ip, 0)).expect("loopback has room");
+    // A process that another test starts has a copy of it until it executes its program.
+    rustix::net::shutdown(&free, rustix::net::Shutdown::Both).expect("shut down");
     free.local_addr().expect("an address").to_string()
 }
 

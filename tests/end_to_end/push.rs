@@ -116,6 +116,38 @@ fn a_job_gets_its_signals_while_the_configuration_hangs() {
 }
 
 #[test]
+fn a_signal_after_the_end_of_a_job_does_not_replace_its_exit_code() {
+    let scene = scene();
+    let dir = scene.sitemon.dir().display().to_string();
+    let (socket, spool) = (format!("{dir}/agent.sock"), format!("{dir}/spool"));
+    let agent = UnixListener::bind(&socket).expect("bound");
+    let mut running = scene.sitemon.spawn(&[
+        "push",
+        "backup",
+        "--socket",
+        &socket,
+        "--spool",
+        &spool,
+        "--",
+        "sh",
+        "-c",
+        "echo done; exit 3",
+    ]);
+    for kind in ["start", "bad"] {
+        let (mut stream, _) = agent.accept().expect("a report");
+        let mut report = String::new();
+        stream.read_to_string(&mut report).expect("read");
+        assert_has(&report, &format!("kind {kind}\n"));
+        if kind == "bad" {
+            running.signal("TERM");
+        }
+        stream.write_all(b"ok\n").expect("answered");
+    }
+    assert_eq!(running.wait_exit().code(), Some(3));
+    assert_eq!(running.rest_of_stdout(), "done\n");
+}
+
+#[test]
 fn a_missing_report_is_down_and_a_restart_gives_grace() {
     let scene = Scene::new();
     let job = "[[site]]\nname = \"backup\"\nurl = \"push:\"\nevery = \"1s\"\ngrace = \"1s\"\n";
@@ -607,7 +639,12 @@ fn another_agents_socket_and_what_is_none_are_left_alone() {
         "push.sock: another agent listens there. Its reports are kept for the next start.",
     );
     scene.end(running);
-    drop(other);
+    // An agent that hangs.
+    let waiting = crowd(&socket);
+    let running = scene.start();
+    running.wait_stderr("push.sock: another agent listens there.");
+    scene.end(running);
+    drop((other, waiting));
     let running = scene.start();
     assert_eq!(push(&scene, &[]).code, Some(0));
     scene.end(running);

@@ -1,6 +1,7 @@
 //! The agent under an init system, and on a router's read-only root.
 
 use crate::support::agent::{Running, Sitemon};
+use crate::support::listener::until;
 use crate::support::scene::{Scene, site};
 use crate::support::web::Web;
 use std::fs;
@@ -36,6 +37,43 @@ fn a_child_of_process_1_as_under_procd_logs_no_times() {
     // The shell that `unshare -p` starts is process 1 there.
     let script = "exec unshare -pf --kill-child --mount-proc sh -c '\"$@\" & wait' sh \"$@\"";
     assert!(!has_times(&sitemon.run_by_shell(true, script)));
+}
+
+#[test]
+fn an_agent_that_still_starts_can_be_stopped_and_reloaded() {
+    let web = Web::new();
+    let sitemon = Sitemon::new("");
+    let state = sitemon.state_dir().display().to_string();
+    let config = format!("[agent]\nstate = \"{state}\"\nuplink = []\n");
+    let config = config + &site("blog", &web.url("/"));
+    // Its configuration is a pipe, so that it waits for it.
+    let start = || {
+        let line = ["-c", "exec \"$0\" -c /dev/stdin run"];
+        let running = sitemon.run_program("sh", &line);
+        until("it reads", || has_thread(&running, "file"));
+        running
+    };
+    for signal in ["TERM", "INT"] {
+        let mut running = start();
+        running.signal(signal);
+        assert_eq!(running.wait_exit().code(), Some(0), "{signal}");
+    }
+    let mut running = start();
+    running.signal("HUP");
+    running.type_line(&config);
+    running.close_stdin();
+    running.wait_stderr("watches 1 site;");
+    // A pipe cannot be read again.
+    running.wait_stderr("; the old one goes on.");
+    assert_eq!(running.terminate().code(), Some(0));
+}
+
+fn has_thread(running: &Running, name: &str) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{}/task", running.pid())).expect("it runs");
+    let names = tasks
+        .flatten()
+        .map(|task| fs::read_to_string(task.path().join("comm")));
+    names.flatten().any(|found| found.trim_end() == name)
 }
 
 #[test]

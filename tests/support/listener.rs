@@ -256,6 +256,9 @@ pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn accept_all(socket: &TcpListener, shared: &Arc<Shared>) {
     for stream in socket.incoming() {
         if shared.closing.load(SeqCst) {
+            // A process that another test starts has a copy of the socket until it executes its
+            // program, which would go on listening.
+            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
             return;
         }
         let Ok(stream) = stream else { continue };

@@ -3,6 +3,7 @@
 use super::server::{Server, request};
 use super::*;
 use crate::monitor::site::{Auth, Login, LoginExpect};
+use rustix::net::{Shutdown, shutdown};
 use std::io::Write;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -241,7 +242,8 @@ fn faults_on_the_way_to_the_login_are_told_as_its_own() {
     use FailureKind::{Connect, Protocol, Redirected, Timeout};
     let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let refusing = free.local_addr().expect("bound");
-    drop(free);
+    // The port stays taken.
+    shutdown(&free, Shutdown::Both).expect("shut down");
     let ring = Server::routing(|_| answer("302 Found", "Location: /\r\n", ""));
     let silent = Server::new(|mut stream| while request(&mut stream).is_some() {});
     let closing = Server::closing(b"");
@@ -280,7 +282,9 @@ fn faults_on_the_way_to_the_login_are_told_as_its_own() {
             login.page = None;
         });
         for mut site in [as_page, as_form] {
-            site.timeout = Duration::from_millis(400);
+            if kind == Timeout {
+                site.timeout = Duration::from_millis(400);
+            }
             assert_eq!(told(&site), (kind, cause.clone()));
         }
     }

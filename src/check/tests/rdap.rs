@@ -7,6 +7,7 @@ use crate::monitor::persist::snapshot::RegistryRecord;
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind};
 use crate::timer::block_on;
+use rustix::net::{Shutdown, shutdown};
 use std::io::Write;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -261,7 +262,8 @@ fn what_the_registry_refuses_or_does_not_say_is_told() {
 fn a_registry_that_is_not_there_is_told_by_its_host() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let base = format!("http://{}/", listener.local_addr().expect("bound"));
-    drop(listener);
+    // The port stays taken.
+    shutdown(&listener, Shutdown::Both).expect("shut down");
     let site = site("https://example.org/", |_| {});
     let cache = Registries::new(Vec::new());
     let told = cause(block_on(inspect(&client(), &site, Some(&base), &cache)));

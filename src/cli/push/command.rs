@@ -8,7 +8,7 @@
 //! A single thread polls pipes and signals. Output is only read when the previous piece was
 //! written, so that a slow reader blocks the command as it would without sitemon.
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionread};
 use std::ffi::OsString;
 use std::fs::File;
@@ -215,15 +215,30 @@ impl Running {
 }
 
 impl Ended {
-    /// Writes the rest of the output, however long that takes. The signals are unblocked, so that
-    /// one can end this process.
+    /// Writes the rest of the output, however long that takes. The signals are unblocked only while
+    /// the reader is slow, so that one can end this process: those that came too late for the command
+    /// mustn't replace its exit code.
     pub fn flush(self) {
-        // SAFETY: `signal_set` filled the set; a null pointer means that the old mask isn't
-        // returned (pthread_sigmask(3)).
-        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &signal_set(), std::ptr::null_mut()) };
         for stream in self.streams {
-            // Errors don't matter at the end.
-            let _ = File::from(stream.to).write_all(&stream.waiting);
+            let mut to = File::from(stream.to);
+            for piece in stream.waiting.chunks(PIECE) {
+                let now = Some(&Timespec::default());
+                if !matches!(poll(&mut [PollFd::new(&to, PollFlags::OUT)], now), Ok(1)) {
+                    // SAFETY: `signal_set` filled the set; a null pointer means that the old mask
+                    // isn't returned (pthread_sigmask(3)).
+                    unsafe {
+                        libc::pthread_sigmask(
+                            libc::SIG_UNBLOCK,
+                            &signal_set(),
+                            std::ptr::null_mut(),
+                        );
+                    }
+                }
+                // The reader is gone.
+                if to.write_all(piece).is_err() {
+                    break;
+                }
+            }
         }
     }
 }

@@ -89,8 +89,10 @@ fn run(config: &Path, options: &Push, program: &OsString, args: &[OsString]) -> 
     let (ended, end, until) = thread::scope(|scope| {
         let start = reporter.report(ReportKind::Start, at, message);
         // In parallel, because an agent that doesn't respond must not delay the command. Errors are
-        // ignored because the report of the end shows them.
-        scope.spawn(move || drop(reporter.tell(&start, began + PATIENCE)));
+        // ignored because the report of the end shows them. If there can be no thread, the report is
+        // left out.
+        let tell_start = move || drop(reporter.tell(&start, began + PATIENCE));
+        let _ = thread::Builder::new().spawn_scoped(scope, tell_start);
         let ended = running.wait();
         let end = report(ended.code, &ended.printed);
         (ended, end, Instant::now() + PATIENCE)

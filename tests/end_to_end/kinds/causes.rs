@@ -3,6 +3,7 @@
 
 use crate::support::agent::Sitemon;
 use crate::support::json::Json;
+use crate::support::listener::Listener;
 use crate::support::tls::{Certificate, DAY, TestCa, yesterday};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
@@ -84,10 +85,9 @@ fn endless(head: &'static str, chunk: Vec<u8>, pause: u64) -> SocketAddr {
     })
 }
 
-/// A port that no longer has a listener.
+/// A port that no longer has a listener, and that no other socket takes meanwhile.
 fn refusing() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("bound")
+    Listener::start(|_, _| {}).address()
 }
 
 fn tls(config: Arc<ServerConfig>, text: &'static [u8]) -> SocketAddr {

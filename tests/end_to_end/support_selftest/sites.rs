@@ -7,8 +7,11 @@ use crate::support::web::{Behaviour, Web};
 use isahc::ReadResponseExt as _;
 use isahc::config::Configurable as _;
 use isahc::tls::{TlsConfig, TrustStore};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 #[test]
@@ -30,6 +33,31 @@ fn a_site_changes_its_behaviour_and_counts_its_connections() {
     assert!(TcpStream::connect(web.address()).is_err());
     web.start_again();
     assert_eq!(isahc::get(web.url("/")).unwrap().status(), 200);
+}
+
+#[test]
+fn a_site_that_stops_refuses_connections_while_a_process_is_started() {
+    let web = Web::new();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (mut forked, mut child_end) = std::io::pipe().unwrap();
+    let mut command = Command::new("true");
+    // SAFETY: between fork(2) and execve(2) only write(2) and read(2) are called.
+    unsafe {
+        command.pre_exec(move || {
+            child_end.write_all(b"x")?;
+            (&reader).read_exact(&mut [0])
+        });
+    }
+    thread::scope(|scope| {
+        let started = scope.spawn(move || command.status());
+        forked.read_exact(&mut [0]).unwrap();
+        web.stop();
+        let refused = TcpStream::connect(web.address()).is_err();
+        writer.write_all(b"x").unwrap();
+        assert!(started.join().unwrap().unwrap().success());
+        assert!(refused);
+    });
+    web.start_again();
 }
 
 #[test]
