@@ -3,8 +3,11 @@
 
 use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use std::time::Duration;
+use url::Url;
 
+/// `url` is what is shown. What is asked is the same, unless the site's name makes it no URL.
 pub fn plain_site(name: &str, url: &str) -> Site {
+    let elsewhere = Url::parse("https://elsewhere.example/").expect("a URL");
     Site {
         name: name.to_owned(),
         url: url.to_owned(),
@@ -26,7 +29,7 @@ pub fn plain_site(name: &str, url: &str) -> Site {
         topic: None,
         secrets: Secrets::default(),
         check: Check::Http(HttpCheck {
-            url: url::Url::parse(url).expect("a URL"),
+            url: Url::parse(url).unwrap_or(elsewhere),
             proxy: Default::default(),
             zone: None,
             method: "GET".to_owned(),
