@@ -98,7 +98,7 @@ fn a_user_who_is_not_root_has_its_figures_all_the_same() {
     let shown = fs::metadata(format!("/proc/{}/environ", running.pid()));
     assert_eq!(shown.expect("it runs").uid(), 0, "it can be dumped");
     let stats = scene.ask("/stats", "Open files: ").text;
-    for figure in ["Memory: ", "Open files: ", "Threads: 3\n", "Connections: "] {
+    for figure in ["Memory: ", "Open files: ", "Threads: ", "Connections: "] {
         assert!(stats.contains(figure), "{stats}");
     }
     scene.outage();
