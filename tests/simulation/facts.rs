@@ -52,7 +52,12 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         let checks = &record.checks[site];
         let blamed = |c: &CheckRun| facts.is_undecidable(c);
         let mut changes = changes(&plan.sites[site], checks, blamed);
-        // A site that is down or slow when its parent comes back changes its state only then.
+        // A site that is down or slow when its parent comes back changes its state only then, and so
+        // does one that has recovered meanwhile.
+        let recovered: Vec<i64> = (facts.shaded[site].iter())
+            .filter(|shade| changes.iter().any(|change| shade.has(*change)))
+            .map(|shade| shade.to)
+            .collect();
         let hidden = facts.shaded[site].iter().filter_map(|shade| {
             let end = checks.partition_point(|c| c.to < shade.to);
             checks[..end]
@@ -62,6 +67,7 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
                 .find(|c| matches!(c.why, Why::Site | Why::Slow))
         });
         changes.extend(hidden.map(|c| c.to));
+        changes.extend(recovered);
         changes.sort_unstable();
         facts.changes[site] = changes;
         let mut spans = facts.unwatched(site);
