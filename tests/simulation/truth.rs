@@ -93,16 +93,13 @@ pub fn must_be_so(
                 && matches!(h.line.said, Down | Up(_) | Slow | Fast)
         };
         let seen = 1 + heard.iter().filter(told).count();
-        // Changes that waited for a write at a power cut are found again: two for each cut, up and
-        // slow.
-        let lives = facts.record.lives.iter();
-        let cuts = lives.filter(|l| !l.orderly && hour.has(l.span.to)).count();
-        let again = if facts.plan.writes_cost() {
-            2 * cuts
-        } else {
-            0
-        };
-        if changes.max(seen) + again < 5 {
+        // Changes that waited for a write at a power cut are found again at the next start: two for
+        // each cut, up and slow.
+        let lives = facts.record.lives.windows(2);
+        let cuts = lives
+            .filter(|pair| !pair[0].orderly && hour.has(pair[1].span.from))
+            .count();
+        if changes.max(seen) + 2 * cuts < 5 {
             verdict.faults.push(lie(&format!(
                 "is flapping, with {changes} changes in an hour"
             )));
