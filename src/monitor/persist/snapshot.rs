@@ -79,7 +79,8 @@ pub struct SiteRecord {
     /// The chats that got these two alerts; `None` in a state of an earlier version.
     pub flapping_chats: Option<Vec<i64>>,
     pub slow_chats: Option<Vec<i64>>,
-    /// It became slow under a mute or maintenance, which has no alert yet.
+    /// It became flapping or slow under a mute or maintenance, which has no alert yet.
+    pub flapping_untold: Option<bool>,
     pub slow_untold: Option<bool>,
     pub expiry: Vec<ExpiryRecord>,
     /// State of a `push:` site.
