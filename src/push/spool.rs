@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Maximum number of reports of a site that a user keeps, or that are read. Newer ones supersede
@@ -32,6 +33,8 @@ const MODE: Mode = Mode::from_raw_mode(0o640);
 /// Returns an error if the file cannot be written.
 pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
     let opened = open_dir(dir)?;
+    // The path may lead elsewhere by now.
+    remove_abandoned(&Path::new("/proc/self/fd").join(opened.as_raw_fd().to_string()));
     let group = opened.metadata()?.gid();
     let own = own_of(dir, &report.site);
     for old in own.iter().rev().skip(MOST_KEPT - 1) {
@@ -43,7 +46,9 @@ pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
     let draft = format!(".{name}");
     let written = (|| {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = fs::File::from(rustix::fs::openat(&opened, &draft, flags, MODE)?);
+        // Until it is locked, no other user may open it.
+        let create = || rustix::fs::openat(&opened, &draft, flags, Mode::RUSR | Mode::WUSR);
+        let file = files::draft(|| Ok(File::from(create()?)))?;
         // The agent's group, so that the agent can read the files of other users.
         let _ = fchown(&file, None, Some(group));
         // Regardless of the umask.
@@ -80,6 +85,18 @@ pub fn open_dir(dir: &Path) -> io::Result<File> {
         fchown(&opened, Some(found.uid()), Some(found.gid()))?;
     }
     Ok(opened)
+}
+
+/// Removes drafts whose writers were killed. In another user's directory those of other users stay
+/// until they report again.
+fn remove_abandoned(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes()) {
+            files::remove_abandoned(&entry.path());
+        }
+    }
 }
 
 /// Removes this user's reports of the site up to this one, which the agent has taken. They are out
@@ -141,12 +158,13 @@ pub struct Found {
 /// Returns an error if the directory cannot be read.
 pub fn read(dir: &Path, sites: &[String]) -> io::Result<Found> {
     let group = fs::metadata(dir)?.gid();
+    remove_abandoned(dir);
     let mut found = Found::default();
     let mut kept: HashMap<&str, BTreeMap<(i64, OsString), Report>> = HashMap::new();
     kept.extend(sites.iter().map(|site| (site.as_str(), BTreeMap::new())));
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        // It is being written, or was when the power failed.
+        // It is being written.
         if name.as_encoded_bytes().starts_with(b".") {
             continue;
         }
@@ -182,11 +200,7 @@ pub fn read(dir: &Path, sites: &[String]) -> io::Result<Found> {
 fn read_one(path: &Path, group: u32) -> io::Result<Report> {
     // Before opening it, which may have an effect on a device.
     sound(&fs::symlink_metadata(path)?, group)?;
-    let mut options = OpenOptions::new();
-    options.read(true);
-    let file = options
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)?;
+    let file = files::open_itself(path, OpenOptions::new().read(true))?;
     sound(&file.metadata()?, group)?;
     let bytes = files::bounded(&file, LARGEST)?;
     parse(&bytes, Way::Spool).ok_or_else(|| io::Error::other("it is no report"))
@@ -252,6 +266,34 @@ mod tests {
         assert_eq!(reports(&dir), [report("b", 5_000), report("a", 7_000)]);
         forget(&dir, &report("a", 9_000));
         assert_eq!(reports(&dir), [report("b", 5_000)]);
+    }
+
+    #[test]
+    fn a_draft_whose_writer_was_killed_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let names = || {
+            let entries = fs::read_dir(dir.path()).expect("there").flatten();
+            let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+            names.sort();
+            names
+        };
+        let draft = |name: &str| {
+            let path = dir.path().join(name);
+            files::draft(|| File::create_new(&path)).expect("made")
+        };
+        let _written = draft(".1.report");
+        draft(".not-ours");
+        draft(".2.report");
+        keep(dir.path(), &report("a", 1)).expect("kept");
+        let left = names();
+        assert_eq!(left[..2], [".1.report", ".not-ours"]);
+        assert_eq!(left.len(), 3);
+        draft(".3.report");
+        assert_eq!(
+            read(dir.path(), &["a".into()]).expect("read").reports.len(),
+            1
+        );
+        assert_eq!(names(), left);
     }
 
     #[test]
