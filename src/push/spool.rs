@@ -64,27 +64,42 @@ pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
     written.map(|()| dir.join(name))
 }
 
-/// Opens the directory. If only the directory itself is missing, creates it with the owner of its
-/// parent. A symbolic link is refused: the agent's user could direct root elsewhere with it.
+/// Opens the directory. If only the directory itself is missing, creates it with owner and group of
+/// its parent. A symbolic link is refused: the agent's user could direct root elsewhere with it.
 ///
 /// # Errors
 ///
 /// Returns an error if it cannot be created or opened, or is a link.
 pub fn open_dir(dir: &Path) -> io::Result<File> {
-    let made = match DirBuilder::new().mode(0o700).create(dir) {
-        Ok(()) => true,
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
-        Err(e) => return Err(e),
-    };
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = File::from(rustix::fs::open(dir, flags, Mode::empty())?);
-    let own = rustix::process::geteuid().as_raw();
-    if made && opened.metadata()?.uid() == own {
-        let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
-        let found = fs::metadata(above.unwrap_or(Path::new(".")))?;
-        fchown(&opened, Some(found.uid()), Some(found.gid()))?;
+    let open = || rustix::fs::open(dir, flags, Mode::empty()).map(File::from);
+    match open() {
+        Err(rustix::io::Errno::NOENT) => {}
+        opened => return Ok(opened?),
     }
-    Ok(opened)
+    match create_dir(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    Ok(open()?)
+}
+
+/// Creates the directory; as root with owner and group of its parent, in one step, because another
+/// job or the agent may use it at once.
+fn create_dir(dir: &Path) -> io::Result<()> {
+    let create = || DirBuilder::new().mode(0o700).create(dir);
+    if !rustix::process::geteuid().is_root() {
+        return create();
+    }
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+    let found = fs::metadata(above.unwrap_or(Path::new(".")))?;
+    // SAFETY: they take any number, and return the one before. They change this thread alone, and
+    // only who it is for file systems (setfsuid(2)).
+    let [gid, uid] = unsafe { [libc::setfsgid(found.gid()), libc::setfsuid(found.uid())] };
+    let created = create();
+    // SAFETY: as above.
+    unsafe { [libc::setfsuid(uid as u32), libc::setfsgid(gid as u32)] };
+    created
 }
 
 /// Removes drafts whose writers were killed. In another user's directory those of other users stay
@@ -230,6 +245,7 @@ fn sound(found: &Metadata, group: u32) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::monitor::site::report::ReportKind;
+    use rustix::fs::inotify;
     use std::os::unix::fs::{chown, symlink};
 
     fn report(site: &str, at: i64) -> Report {
@@ -294,6 +310,29 @@ mod tests {
             1
         );
         assert_eq!(names(), left);
+    }
+
+    #[test]
+    fn the_directory_belongs_to_the_owner_of_its_parent_from_the_beginning() {
+        let above = tempfile::tempdir().expect("a directory");
+        let dir = above.path().join("spool");
+        chown(above.path(), Some(4711), Some(4712)).expect("root");
+        let watch = inotify::init(inotify::CreateFlags::NONBLOCK).expect("a watch");
+        let flags = inotify::WatchFlags::CREATE | inotify::WatchFlags::ATTRIB;
+        inotify::add_watch(&watch, above.path(), flags).expect("watched");
+        let opened = open_dir(&dir).expect("made").metadata().expect("there");
+        let owner = (opened.uid(), opened.gid(), opened.mode() & 0o7777);
+        assert_eq!(owner, (4711, 4712, 0o700));
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&watch, &mut buffer);
+        let event = events.next().expect("an event").events();
+        assert!(event.contains(inotify::ReadFlags::CREATE), "{event:?}");
+        let changed = events.next().map(|event| event.events());
+        assert_eq!(changed, Err(rustix::io::Errno::AGAIN), "it was changed");
+        // This thread is root again.
+        let file = File::create(above.path().join("file")).expect("made");
+        let made = file.metadata().expect("there");
+        assert_eq!((made.uid(), made.gid()), (0, 0));
     }
 
     #[test]
