@@ -9,6 +9,7 @@ use crate::monitor::alert::{Alert, Alerts};
 use crate::monitor::bot::Bot;
 use crate::monitor::expiry::Inspections;
 use crate::monitor::incident::record::IncidentRecord;
+use crate::monitor::incident::unclean_stop::UncleanStop;
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::outbox::Outbox;
 use crate::monitor::persist::snapshot::{AlertRecord, SiteRecord, Snapshot};
@@ -68,6 +69,7 @@ impl Lasting<'_> {
         Snapshot {
             written: now.wall,
             clean: false,
+            unclean_since: self.incidents.unclean_stop().map(UncleanStop::seen),
             last_update: last_update.filter(|_| !mutated!("forget to persist the offset")),
             digested: self.alerts.digested(),
             added: Some(self.bot.added().to_vec()).filter(|added| !added.is_empty()),

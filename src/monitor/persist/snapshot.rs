@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub written: i64,
     /// Whether it is the last snapshot of an orderly stop.
     pub clean: bool,
+    /// When an earlier run was last seen whose unclean stop was not notified yet.
+    pub unclean_since: Option<i64>,
     /// Since when our own connection is down.
     pub offline_since: Option<i64>,
     /// The faults of our uplink that have alerts (words of

@@ -148,6 +148,38 @@ fn flapping_that_begins_and_ends_under_a_mute_is_not_told() {
 }
 
 #[test]
+fn an_unclean_stop_is_told_although_the_next_run_ends_before() {
+    let mut texts = Vec::new();
+    for ends in [vec![], vec![true], vec![false, true]] {
+        let mut world = World::of(&["blog"]);
+        world.fate_for("blog", bad(), 120);
+        let mut snapshot = world.monitor.snapshot(world.now());
+        world.restart(vec![site("blog")], &snapshot, 600);
+        for orderly in ends {
+            // The site is not checked yet.
+            snapshot = match orderly {
+                true => world.monitor.last_snapshot(world.now()),
+                false => world.monitor.snapshot(world.now()),
+            };
+            assert_eq!(world.received(), [""; 0]);
+            world.restart(vec![site("blog")], &snapshot, 120);
+        }
+        world.pass(120);
+        let received = world.received();
+        let away = received.iter().filter(|text| text.contains("I was away"));
+        let seen = away.map(|text| text.split(", back").next().unwrap().to_owned());
+        texts.push(seen.collect::<Vec<_>>());
+        snapshot = world.monitor.last_snapshot(world.now());
+        assert_eq!(snapshot.unclean_since, None);
+        world.restart(vec![site("blog")], &snapshot, 120);
+        world.pass(120);
+        assert!(!world.received().concat().contains("I was away"));
+    }
+    assert_eq!(texts[0].len(), 1);
+    assert_eq!(texts[1..], [texts[0].clone(), texts[0].clone()]);
+}
+
+#[test]
 fn a_group_with_a_long_cause_names_every_site() {
     let names: Vec<String> = (0..60).map(|n| format!("{n:0>60}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
