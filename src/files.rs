@@ -9,7 +9,7 @@
 use crate::offload::{job, spawn};
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -91,6 +91,48 @@ pub fn open(path: &Path, limit: u64) -> io::Result<(File, Metadata)> {
         true => Err(too_large(limit)),
         false => Ok((file, found)),
     }
+}
+
+/// Opens a regular file and follows no symbolic link. Doesn't block on a FIFO.
+///
+/// # Errors
+///
+/// Returns an error if the file can't be opened or isn't a regular file.
+pub fn open_itself(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // Checked before opening because opening a device may have side effects.
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        regular(&found)?;
+    }
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = options.custom_flags(flags).open(path)?;
+    regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Creates a draft, which is renamed when it is complete, and locks it until it is closed: one that
+/// is not locked has lost its writer. `create` has to fail if the file exists.
+///
+/// # Errors
+///
+/// Returns the error of `create`.
+pub fn draft(create: impl Fn() -> io::Result<File>) -> io::Result<File> {
+    loop {
+        let file = create()?;
+        // Where files can't be locked none is removed either.
+        if file.lock().is_err() || file.metadata()?.nlink() > 0 {
+            return Ok(file);
+        }
+        // Another process took it for an abandoned one before it was locked.
+    }
+}
+
+/// Removes a [`draft`] whose writer was killed. Does nothing if there is none, if its writer is
+/// still at it, or if that is another user's.
+pub fn remove_abandoned(path: &Path) {
+    let _ = open_itself(path, OpenOptions::new().read(true)).and_then(|file| {
+        file.try_lock()?;
+        std::fs::remove_file(path)
+    });
 }
 
 /// Accepts only regular files.
@@ -300,6 +342,33 @@ pub(crate) mod tests {
         }
         let missing = read_now(&dir.path().join("none"), 1).expect_err("is missing");
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_draft_stays_while_it_is_written_and_not_longer() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("draft");
+        let attempts = AtomicUsize::new(0);
+        let written = draft(|| {
+            let file = File::create_new(&path)?;
+            if attempts.fetch_add(1, Ordering::SeqCst) == 0 {
+                // It is not locked yet.
+                remove_abandoned(&path);
+            }
+            Ok(file)
+        });
+        let written = written.expect("made");
+        assert_eq!(attempts.load(Ordering::SeqCst), 2);
+        remove_abandoned(&path);
+        assert!(path.exists());
+        drop(written);
+        remove_abandoned(&path);
+        assert!(!path.exists());
+        let target = dir.path().join("target");
+        fs::write(&target, "text").expect("written");
+        symlink(&target, &path).expect("a link");
+        remove_abandoned(&path);
+        assert!(path.is_symlink() && target.exists());
     }
 
     #[test]

@@ -29,14 +29,8 @@ pub fn add_chat(path: &Path, chat: i64) -> Result<(), String> {
 /// Opens and reads the file. Refuses a symbolic link, because its target may belong to another
 /// user.
 fn open(path: &Path) -> io::Result<(File, String)> {
-    files::regular(&fs::symlink_metadata(path)?)?;
-    let mut options = OpenOptions::new();
     // Opened for writing only to check the permission.
-    options.read(true).write(true);
-    let file = options
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)?;
-    files::regular(&file.metadata()?)?;
+    let file = files::open_itself(path, OpenOptions::new().read(true).write(true))?;
     let bytes = files::bounded(&file, LARGEST_FILE)?;
     let text = String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))?;
     Ok((file, text))
@@ -50,7 +44,8 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Creates an empty file beside `path` that only its owner can read.
+    /// Creates an empty file beside `path` that only its owner can read. Replaces one of a process
+    /// that was killed: it may contain secrets.
     ///
     /// # Errors
     ///
@@ -58,14 +53,12 @@ impl Draft {
     pub fn beside(path: &Path) -> io::Result<Draft> {
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}", std::process::id()));
+        name.push(".new");
         let new = path.with_file_name(name);
+        files::remove_abandoned(&new);
         let mut options = OpenOptions::new();
-        let file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
+        options.write(true).create_new(true).mode(0o600);
+        let file = files::draft(|| options.open(&new))?;
         let path = path.to_owned();
         Ok(Draft { path, new, file })
     }
@@ -102,5 +95,27 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.new);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_replaced_and_what_another_one_writes_is_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("sitemon.conf");
+        fs::write(&path, "[telegram]\ntoken = \"1:a\"\n").expect("written");
+        let other = Draft::beside(&path).expect("made");
+        let refused = add_chat(&path, 1).expect_err("another process is at it");
+        assert_eq!(refused, "cannot be written: File exists");
+        let left = other.new.clone();
+        drop(other);
+        fs::write(&left, "secret").expect("written");
+        add_chat(&path, 1).expect("written");
+        let text = fs::read_to_string(&path).expect("there");
+        assert!(text.contains("chats = [1]"), "{text}");
+        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 1);
     }
 }

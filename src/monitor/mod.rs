@@ -565,13 +565,14 @@ impl Monitor {
             let result = "result unknown, as sitemon ended meanwhile";
             self.notifier(now).report_result(&run, result);
         }
-        if !snapshot.clean || mutated!("every start was an accident") {
+        let accident = !snapshot.clean || mutated!("every start was an accident");
+        let seen = accident.then_some(snapshot.written);
+        if let Some(seen) = snapshot.unclean_since.or(seen) {
             // A job cannot be checked again after the start: its last report stays valid.
             let asked = self.sites.iter().filter(|w| w.job().is_none());
             let down = asked.filter(|w| w.is_down() && !w.is_paused());
             let down = down.map(|w| w.name().to_owned()).collect();
-            self.incidents
-                .on_unclean_stop(snapshot.written, moment, down);
+            self.incidents.on_unclean_stop(seen, moment, down);
         }
         // The start of this run must be on disk, or the next start would not detect a power cut.
         self.save_schedule.immediately();

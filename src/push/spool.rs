@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Maximum number of reports of a site that a user keeps, or that are read. Newer ones supersede
@@ -32,6 +33,8 @@ const MODE: Mode = Mode::from_raw_mode(0o640);
 /// Returns an error if the file cannot be written.
 pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
     let opened = open_dir(dir)?;
+    // The path may lead elsewhere by now.
+    remove_abandoned(&Path::new("/proc/self/fd").join(opened.as_raw_fd().to_string()));
     let group = opened.metadata()?.gid();
     let own = own_of(dir, &report.site);
     for old in own.iter().rev().skip(MOST_KEPT - 1) {
@@ -43,7 +46,9 @@ pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
     let draft = format!(".{name}");
     let written = (|| {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = fs::File::from(rustix::fs::openat(&opened, &draft, flags, MODE)?);
+        // Until it is locked, no other user may open it.
+        let create = || rustix::fs::openat(&opened, &draft, flags, Mode::RUSR | Mode::WUSR);
+        let file = files::draft(|| Ok(File::from(create()?)))?;
         // The agent's group, so that the agent can read the files of other users.
         let _ = fchown(&file, None, Some(group));
         // Regardless of the umask.
@@ -59,27 +64,54 @@ pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
     written.map(|()| dir.join(name))
 }
 
-/// Opens the directory. If only the directory itself is missing, creates it with the owner of its
-/// parent. A symbolic link is refused: the agent's user could direct root elsewhere with it.
+/// Opens the directory. If only the directory itself is missing, creates it with owner and group of
+/// its parent. A symbolic link is refused: the agent's user could direct root elsewhere with it.
 ///
 /// # Errors
 ///
 /// Returns an error if it cannot be created or opened, or is a link.
 pub fn open_dir(dir: &Path) -> io::Result<File> {
-    let made = match DirBuilder::new().mode(0o700).create(dir) {
-        Ok(()) => true,
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
-        Err(e) => return Err(e),
-    };
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = File::from(rustix::fs::open(dir, flags, Mode::empty())?);
-    let own = rustix::process::geteuid().as_raw();
-    if made && opened.metadata()?.uid() == own {
-        let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
-        let found = fs::metadata(above.unwrap_or(Path::new(".")))?;
-        fchown(&opened, Some(found.uid()), Some(found.gid()))?;
+    let open = || rustix::fs::open(dir, flags, Mode::empty()).map(File::from);
+    match open() {
+        Err(rustix::io::Errno::NOENT) => {}
+        opened => return Ok(opened?),
     }
-    Ok(opened)
+    match create_dir(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    Ok(open()?)
+}
+
+/// Creates the directory; as root with owner and group of its parent, in one step, because another
+/// job or the agent may use it at once.
+fn create_dir(dir: &Path) -> io::Result<()> {
+    let create = || DirBuilder::new().mode(0o700).create(dir);
+    if !rustix::process::geteuid().is_root() {
+        return create();
+    }
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+    let found = fs::metadata(above.unwrap_or(Path::new(".")))?;
+    // SAFETY: they take any number, and return the one before. They change this thread alone, and
+    // only who it is for file systems (setfsuid(2)).
+    let [gid, uid] = unsafe { [libc::setfsgid(found.gid()), libc::setfsuid(found.uid())] };
+    let created = create();
+    // SAFETY: as above.
+    unsafe { [libc::setfsuid(uid as u32), libc::setfsgid(gid as u32)] };
+    created
+}
+
+/// Removes drafts whose writers were killed. In another user's directory those of other users stay
+/// until they report again.
+fn remove_abandoned(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes()) {
+            files::remove_abandoned(&entry.path());
+        }
+    }
 }
 
 /// Removes this user's reports of the site up to this one, which the agent has taken. They are out
@@ -141,12 +173,13 @@ pub struct Found {
 /// Returns an error if the directory cannot be read.
 pub fn read(dir: &Path, sites: &[String]) -> io::Result<Found> {
     let group = fs::metadata(dir)?.gid();
+    remove_abandoned(dir);
     let mut found = Found::default();
     let mut kept: HashMap<&str, BTreeMap<(i64, OsString), Report>> = HashMap::new();
     kept.extend(sites.iter().map(|site| (site.as_str(), BTreeMap::new())));
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        // It is being written, or was when the power failed.
+        // It is being written.
         if name.as_encoded_bytes().starts_with(b".") {
             continue;
         }
@@ -182,11 +215,7 @@ pub fn read(dir: &Path, sites: &[String]) -> io::Result<Found> {
 fn read_one(path: &Path, group: u32) -> io::Result<Report> {
     // Before opening it, which may have an effect on a device.
     sound(&fs::symlink_metadata(path)?, group)?;
-    let mut options = OpenOptions::new();
-    options.read(true);
-    let file = options
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)?;
+    let file = files::open_itself(path, OpenOptions::new().read(true))?;
     sound(&file.metadata()?, group)?;
     let bytes = files::bounded(&file, LARGEST)?;
     parse(&bytes, Way::Spool).ok_or_else(|| io::Error::other("it is no report"))
@@ -216,6 +245,7 @@ fn sound(found: &Metadata, group: u32) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::monitor::site::report::ReportKind;
+    use rustix::fs::inotify;
     use std::os::unix::fs::{chown, symlink};
 
     fn report(site: &str, at: i64) -> Report {
@@ -252,6 +282,57 @@ mod tests {
         assert_eq!(reports(&dir), [report("b", 5_000), report("a", 7_000)]);
         forget(&dir, &report("a", 9_000));
         assert_eq!(reports(&dir), [report("b", 5_000)]);
+    }
+
+    #[test]
+    fn a_draft_whose_writer_was_killed_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let names = || {
+            let entries = fs::read_dir(dir.path()).expect("there").flatten();
+            let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+            names.sort();
+            names
+        };
+        let draft = |name: &str| {
+            let path = dir.path().join(name);
+            files::draft(|| File::create_new(&path)).expect("made")
+        };
+        let _written = draft(".1.report");
+        draft(".not-ours");
+        draft(".2.report");
+        keep(dir.path(), &report("a", 1)).expect("kept");
+        let left = names();
+        assert_eq!(left[..2], [".1.report", ".not-ours"]);
+        assert_eq!(left.len(), 3);
+        draft(".3.report");
+        assert_eq!(
+            read(dir.path(), &["a".into()]).expect("read").reports.len(),
+            1
+        );
+        assert_eq!(names(), left);
+    }
+
+    #[test]
+    fn the_directory_belongs_to_the_owner_of_its_parent_from_the_beginning() {
+        let above = tempfile::tempdir().expect("a directory");
+        let dir = above.path().join("spool");
+        chown(above.path(), Some(4711), Some(4712)).expect("root");
+        let watch = inotify::init(inotify::CreateFlags::NONBLOCK).expect("a watch");
+        let flags = inotify::WatchFlags::CREATE | inotify::WatchFlags::ATTRIB;
+        inotify::add_watch(&watch, above.path(), flags).expect("watched");
+        let opened = open_dir(&dir).expect("made").metadata().expect("there");
+        let owner = (opened.uid(), opened.gid(), opened.mode() & 0o7777);
+        assert_eq!(owner, (4711, 4712, 0o700));
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&watch, &mut buffer);
+        let event = events.next().expect("an event").events();
+        assert!(event.contains(inotify::ReadFlags::CREATE), "{event:?}");
+        let changed = events.next().map(|event| event.events());
+        assert_eq!(changed, Err(rustix::io::Errno::AGAIN), "it was changed");
+        // This thread is root again.
+        let file = File::create(above.path().join("file")).expect("made");
+        let made = file.metadata().expect("there");
+        assert_eq!((made.uid(), made.gid()), (0, 0));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// If the file cannot be opened, or is no regular file.
 pub fn open_to_read(path: &Path) -> io::Result<File> {
-    open(path, OpenOptions::new().read(true))
+    files::open_itself(path, OpenOptions::new().read(true))
 }
 
 /// Opens an existing file for writing.
@@ -34,7 +34,7 @@ pub fn open_to_read(path: &Path) -> io::Result<File> {
 ///
 /// If the file cannot be opened, or has another owner or another name.
 pub fn open_to_write(path: &Path) -> io::Result<File> {
-    own(open(path, OpenOptions::new().write(true))?)
+    own(files::open_itself(path, OpenOptions::new().write(true))?)
 }
 
 /// Opens a file for writing, and creates it (mode 0600) if it is missing.
@@ -43,7 +43,7 @@ pub fn open_to_write(path: &Path) -> io::Result<File> {
 ///
 /// Those of [`open_to_write`].
 pub fn create(path: &Path) -> io::Result<File> {
-    own(open(
+    own(files::open_itself(
         path,
         OpenOptions::new().write(true).create(true).mode(0o600),
     )?)
@@ -160,17 +160,6 @@ fn user(uid: u32) -> String {
         (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
     });
     name.unwrap_or_else(|| uid.to_string())
-}
-
-fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // Checked before it is opened: opening a device may have effects.
-    if let Ok(found) = fs::symlink_metadata(path) {
-        files::regular(&found)?;
-    }
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = options.custom_flags(flags).open(path)?;
-    files::regular(&file.metadata()?)?;
-    Ok(file)
 }
 
 fn own(file: File) -> io::Result<File> {

@@ -21,7 +21,7 @@ use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::hours::Hours;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Period;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
@@ -37,8 +37,9 @@ pub struct Alerts {
     notified: BTreeMap<Topic, Vec<i64>>,
     /// When reminders and the ends of mutes are to be looked at; `None`: no time brings one about.
     reminders_at: Option<Moment>,
-    /// Sites that became slow while muted or under maintenance; an alert follows when that ends.
-    slow_in_silence: HashSet<String>,
+    /// Sites that became slow or flapping while muted or under maintenance; an alert follows when
+    /// that ends.
+    in_silence: BTreeSet<Topic>,
     /// Faults that were not notified yet, and when the notice is due.
     due_faults: Vec<(UplinkFault, Moment)>,
     /// Messages about the last offline period only: chat and message id.

@@ -10,10 +10,10 @@ impl Alerts {
         self.muted_until
     }
 
-    /// Returns whether a mute of everything is over, or a deferred alert about a slow site may be
-    /// due.
+    /// Returns whether a mute of everything is over, or a deferred alert about a slow or flapping
+    /// site may be due.
     pub(super) fn any_silence(&self, now: Moment) -> bool {
-        self.muted_until.is_some_and(|until| until <= now) || !self.slow_in_silence.is_empty()
+        self.muted_until.is_some_and(|until| until <= now) || !self.in_silence.is_empty()
     }
 
     /// Mutes everything until then; `None` ends the mute.
@@ -34,8 +34,12 @@ impl Alerts {
     /// muted, under maintenance, flapping, suppressed or recovering, or its last check is out of
     /// date.
     pub(super) fn is_held_back(&self, site: &SiteState, now: Moment) -> bool {
-        let covered = site.is_suppressed() || site.flapping().is_flapping() || site.is_uncertain();
-        covered || self.muted(site, now)
+        site.flapping().is_flapping() || self.is_silenced(site, now)
+    }
+
+    /// [`Alerts::is_held_back`], also by something else than its flapping.
+    pub(super) fn is_silenced(&self, site: &SiteState, now: Moment) -> bool {
+        site.is_suppressed() || site.is_uncertain() || self.muted(site, now)
     }
 
     /// Returns `at`, or the end of the mute of everything if that is later.

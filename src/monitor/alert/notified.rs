@@ -57,6 +57,7 @@ impl Alerts {
 
     pub fn on_alert(&mut self, alert: &NewAlert) {
         for topic in alert.notification.topics(&alert.site, alert.incident) {
+            self.in_silence.remove(&topic);
             self.add_notified(topic, &alert.chats);
         }
     }
@@ -121,33 +122,38 @@ impl Alerts {
     /// Resets the topics of a site whose state starts anew.
     pub fn on_reset(&mut self, name: &str) {
         self.end_slow(name);
-        self.notified.remove(&Topic::Flapping(name.to_owned()));
+        self.end_topic(&Topic::Flapping(name.to_owned()));
     }
 
     /// Ends the topic of a slow site. Returns the chats that were notified of it.
     pub(super) fn end_slow(&mut self, name: &str) -> Option<Vec<i64>> {
-        self.slow_in_silence.remove(name);
-        self.notified.remove(&Topic::Slow(name.to_owned()))
+        self.end_topic(&Topic::Slow(name.to_owned()))
     }
 
-    /// Returns whether the site became slow while muted or under maintenance, and was not notified
-    /// yet.
-    pub fn is_slow_in_silence(&self, name: &str) -> bool {
-        self.slow_in_silence.contains(name)
+    pub(super) fn end_topic(&mut self, topic: &Topic) -> Option<Vec<i64>> {
+        self.in_silence.remove(topic);
+        self.notified.remove(topic)
     }
 
-    /// See [`Alerts::is_slow_in_silence`].
-    pub fn restore_slow_in_silence(&mut self, name: &str) {
-        self.slow_in_silence.insert(name.to_owned());
+    /// Returns whether the site became slow or flapping while muted or under maintenance, and was
+    /// not notified yet.
+    pub fn is_in_silence(&self, topic: &Topic) -> bool {
+        self.in_silence.contains(topic)
+    }
+
+    /// See [`Alerts::is_in_silence`].
+    pub fn add_in_silence(&mut self, topic: Topic) {
+        self.in_silence.insert(topic);
     }
 
     /// Drops sites that no longer exist.
     pub fn keep_sites(&mut self, sites: &Sites) {
-        self.slow_in_silence.retain(|name| sites.contains(name));
-        self.notified.retain(|topic, _| match topic {
+        let known = |topic: &Topic| match topic {
             Topic::Flapping(name) | Topic::Slow(name) => sites.contains(name),
             Topic::Incident(_) | Topic::Fault(_) => true,
-        });
+        };
+        self.in_silence.retain(known);
+        self.notified.retain(|topic, _| known(topic));
     }
 
     /// Replaces the id of a group. Its messages can no longer be edited.

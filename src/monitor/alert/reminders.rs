@@ -8,7 +8,6 @@ use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
-use std::collections::BTreeSet;
 
 impl Alerts {
     /// Ends the mute of everything when it is over. Returns alerts about what began under a mute
@@ -18,7 +17,7 @@ impl Alerts {
         if self.muted_until.is_some_and(|until| until <= now) {
             self.muted_until = None;
         }
-        let mut alerts = self.slow_in_silence(audience);
+        let mut alerts = self.begun_in_silence(audience, incidents);
         for incident in incidents.iter_open_mut() {
             if self.notified(&Topic::Incident(incident.number())).is_some() {
                 continue;
@@ -33,23 +32,28 @@ impl Alerts {
         alerts
     }
 
-    /// Returns alerts about sites that became slow while muted or under maintenance and still are.
-    fn slow_in_silence(&mut self, audience: Audience) -> Vec<NewAlert> {
-        if self.slow_in_silence.is_empty() {
-            return Vec::new();
-        }
-        let places = self.slow_in_silence.iter();
-        let places = places.filter_map(|name| audience.sites.find(name));
-        let mut alerts = Vec::new();
-        for at in places.collect::<BTreeSet<usize>>() {
-            let site = &audience.sites[at];
-            let slow = site.judged_state() == State::Degraded && !site.is_paused();
-            if slow && !self.is_held_back(site, audience.now.moment()) {
-                self.slow_in_silence.remove(site.name());
-                alerts.push(audience.slow(site));
+    /// Returns alerts about sites that became slow or flapping while muted or under maintenance and
+    /// still are.
+    fn begun_in_silence(&self, audience: Audience, incidents: &Incidents) -> Vec<NewAlert> {
+        let now = audience.now.moment();
+        let site = |name: &str| audience.sites.named(name).filter(|site| !site.is_paused());
+        let alert = |topic: &Topic| match topic {
+            Topic::Slow(name) => {
+                let slow = |site: &&SiteState| site.judged_state() == State::Degraded;
+                let site = site(name).filter(slow)?;
+                (!self.is_held_back(site, now)).then(|| audience.slow(site))
             }
-        }
-        alerts
+            Topic::Flapping(name) => {
+                let site = site(name)?;
+                let due = site.flapping().is_flapping() && !self.is_silenced(site, now);
+                due.then(|| {
+                    let open = incidents.open_of(name);
+                    audience.flapping(site, open.map(|i| (i.number(), i.cause())))
+                })
+            }
+            Topic::Incident(_) | Topic::Fault(_) => None,
+        };
+        self.in_silence.iter().filter_map(alert).collect()
     }
 
     /// Returns the reminders that are due. `queued`: an alert of the incident still waits to be

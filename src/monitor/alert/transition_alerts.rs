@@ -25,13 +25,12 @@ impl Alerts {
         let site = &audience.sites[at];
         // The recovery will be from down, not from slow.
         self.end_slow(site.name());
+        if notice == ChangeNotice::Flapping {
+            let alert = self.flapping(audience, site, Some((number, cause)), false);
+            return alert.map(|alert| vec![alert]);
+        }
         if notice == ChangeNotice::Silent || self.muted(site, audience.now.moment()) {
             return None;
-        }
-        if notice == ChangeNotice::Flapping {
-            let cause = Some(cause.to_owned());
-            let notification = Notification::Flapping { cause };
-            return Some(vec![audience.alert(site, notification, Some(number))]);
         }
         let common = site.common_cause(cause);
         let by_chat = audience.behind_by_chat(site, behind).into_iter();
@@ -70,7 +69,10 @@ impl Alerts {
                 }
                 Some(alert.only_for(notified?))
             }
-            ChangeNotice::Flapping => self.flapping(audience, site, notified.is_some()),
+            ChangeNotice::Flapping => {
+                let known_before = notified.is_some();
+                self.flapping(audience, site, None, known_before)
+            }
             ChangeNotice::Silent => None,
         }
     }
@@ -86,11 +88,11 @@ impl Alerts {
         self.end_slow(site.name());
         match notice {
             ChangeNotice::Normal if self.muted(site, audience.now.moment()) => {
-                self.slow_in_silence.insert(site.name().to_owned());
+                self.add_in_silence(Topic::Slow(site.name().to_owned()));
                 None
             }
             ChangeNotice::Normal => Some(audience.alert(site, degraded(cause), None)),
-            ChangeNotice::Flapping => self.flapping(audience, site, false),
+            ChangeNotice::Flapping => self.flapping(audience, site, None, false),
             ChangeNotice::Silent => None,
         }
     }
@@ -113,20 +115,25 @@ impl Alerts {
                 let alert = audience.alert(site, over, None);
                 Some(alert.only_for(&notified?))
             }
-            ChangeNotice::Flapping => self.flapping(audience, site, notified.is_some()),
+            ChangeNotice::Flapping => self.flapping(audience, site, None, notified.is_some()),
             ChangeNotice::Silent => None,
         }
     }
 
-    /// Returns the alert about a site that started flapping with a change other than going down.
+    /// Returns the alert about a site that started flapping; under a mute or maintenance it follows
+    /// when that ends. `open`: its incident and the cause.
     fn flapping(
-        &self,
+        &mut self,
         audience: Audience,
         site: &SiteState,
+        open: Option<(u32, &str)>,
         known_before: bool,
     ) -> Option<NewAlert> {
-        let wanted = known_before || !self.muted(site, audience.now.moment());
-        wanted.then(|| audience.alert(site, Notification::Flapping { cause: None }, None))
+        if known_before || !self.muted(site, audience.now.moment()) {
+            return Some(audience.flapping(site, open));
+        }
+        self.add_in_silence(Topic::Flapping(site.name().to_owned()));
+        None
     }
 
     /// Returns the alert about a site that stopped flapping.
@@ -138,7 +145,7 @@ impl Alerts {
     ) -> Option<NewAlert> {
         let (site, now) = (&audience.sites[at], audience.now);
         let flapping = Topic::Flapping(site.name().to_owned());
-        let notified = self.notified.remove(&flapping);
+        let notified = self.end_topic(&flapping);
         let muted = self.muted(site, now.moment());
         if let Some(incident) = open {
             if muted {
@@ -164,6 +171,12 @@ impl Audience<'_> {
     pub(super) fn slow(self, site: &SiteState) -> NewAlert {
         let cause = site.cause().unwrap_or_default().to_owned();
         self.alert(site, degraded(cause), None)
+    }
+
+    pub(super) fn flapping(self, site: &SiteState, open: Option<(u32, &str)>) -> NewAlert {
+        let cause = open.map(|(_, cause)| cause.to_owned());
+        let incident = open.map(|(number, _)| number);
+        self.alert(site, Notification::Flapping { cause }, incident)
     }
 
     /// Counts for each chat of the site how many of the sites `behind` it the chat may see.

@@ -52,6 +52,11 @@ impl Incidents {
         });
     }
 
+    /// Returns the unclean stop that was not notified yet.
+    pub fn unclean_stop(&self) -> Option<&UncleanStop> {
+        self.unclean_stop.as_ref()
+    }
+
     pub fn on_clock_set(&mut self, now: Moment) {
         if let Some(stop) = &mut self.unclean_stop {
             stop.clock = now;

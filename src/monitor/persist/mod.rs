@@ -9,6 +9,7 @@ use crate::monitor::alert::{Alert, Alerts};
 use crate::monitor::bot::Bot;
 use crate::monitor::expiry::Inspections;
 use crate::monitor::incident::record::IncidentRecord;
+use crate::monitor::incident::unclean_stop::UncleanStop;
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::outbox::Outbox;
 use crate::monitor::persist::snapshot::{AlertRecord, SiteRecord, Snapshot};
@@ -68,6 +69,7 @@ impl Lasting<'_> {
         Snapshot {
             written: now.wall,
             clean: false,
+            unclean_since: self.incidents.unclean_stop().map(UncleanStop::seen),
             last_update: last_update.filter(|_| !mutated!("forget to persist the offset")),
             digested: self.alerts.digested(),
             added: Some(self.bot.added().to_vec()).filter(|added| !added.is_empty()),
@@ -97,11 +99,11 @@ impl Lasting<'_> {
     }
 
     fn record(&self, watched: &SiteState, now: Now) -> SiteRecord {
-        let notified = |topic: fn(String) -> Topic| {
-            let topic = topic(watched.name().to_owned());
-            self.alerts.notified(&topic).map(<[i64]>::to_vec)
-        };
-        let (flapping_chats, slow_chats) = (notified(Topic::Flapping), notified(Topic::Slow));
+        let [flapping_topic, slow_topic] =
+            [Topic::Flapping, Topic::Slow].map(|topic| topic(watched.name().to_owned()));
+        let notified = |topic| self.alerts.notified(topic).map(<[i64]>::to_vec);
+        let untold = |topic| self.alerts.is_in_silence(topic).then_some(true);
+        let (flapping_chats, slow_chats) = (notified(&flapping_topic), notified(&slow_topic));
         let (state, judged) = (watched.state(), watched.judged_state());
         let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let coming = watched.muted_until().filter(|m| *m > now.moment());
@@ -122,10 +124,8 @@ impl Lasting<'_> {
             slow_told: slow_chats.is_some(),
             flapping_chats,
             slow_chats,
-            slow_untold: self
-                .alerts
-                .is_slow_in_silence(watched.name())
-                .then_some(true),
+            flapping_untold: untold(&flapping_topic),
+            slow_untold: untold(&slow_topic),
             expiry: self.expiry.records(watched),
             job: watched.job().map(PushJob::record),
         }
@@ -212,7 +212,10 @@ pub(crate) fn restore_notified(
             alerts.add_notified(Topic::Slow(record.name.clone()), chats);
         }
         if record.slow_untold == Some(true) {
-            alerts.restore_slow_in_silence(&record.name);
+            alerts.add_in_silence(Topic::Slow(record.name.clone()));
+        }
+        if record.flapping_untold == Some(true) {
+            alerts.add_in_silence(Topic::Flapping(record.name.clone()));
         }
         if record.flapping {
             let chats = record.flapping_chats.as_deref().unwrap_or(chats);
@@ -314,6 +317,7 @@ fn restore_site(watched: &mut SiteState, record: &SiteRecord, now: Now) {
         _ => State::Unknown,
     };
     let changes = record.changes.iter().map(|wall| now.past_moment(*wall));
+    let flapping = record.flapping || record.flapping_untold == Some(true);
     let cause = record.cause.clone();
     watched.restore(Remembered {
         judged: state,
@@ -322,7 +326,7 @@ fn restore_site(watched: &mut SiteState, record: &SiteRecord, now: Now) {
         took: record.ms.map(Duration::from_millis),
         pause_order: record.paused,
         muted_until: record.muted_until.map(|wall| now.coming_moment(wall)),
-        flapping: Flapping::restore(changes.collect(), record.flapping, now.moment()),
+        flapping: Flapping::restore(changes.collect(), flapping, now.moment()),
     });
     if let (Some(job), Some(record)) = (watched.job_mut(), &record.job) {
         job.restore(record, now);

@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub written: i64,
     /// Whether it is the last snapshot of an orderly stop.
     pub clean: bool,
+    /// When an earlier run was last seen whose unclean stop was not notified yet.
+    pub unclean_since: Option<i64>,
     /// Since when our own connection is down.
     pub offline_since: Option<i64>,
     /// The faults of our uplink that have alerts (words of
@@ -79,7 +81,8 @@ pub struct SiteRecord {
     /// The chats that got these two alerts; `None` in a state of an earlier version.
     pub flapping_chats: Option<Vec<i64>>,
     pub slow_chats: Option<Vec<i64>>,
-    /// It became slow under a mute or maintenance, which has no alert yet.
+    /// It became flapping or slow under a mute or maintenance, which has no alert yet.
+    pub flapping_untold: Option<bool>,
     pub slow_untold: Option<bool>,
     pub expiry: Vec<ExpiryRecord>,
     /// State of a `push:` site.

@@ -3,6 +3,7 @@
 
 use super::world::*;
 use crate::monitor::Monitor;
+use crate::monitor::alert::notified::Topic;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::State;
 use crate::monitor::site::{Check, Site};
@@ -92,6 +93,92 @@ fn flapping_survives_two_restarts_without_a_clock() {
     let received = world.received().concat();
     assert!(received.contains("is steady again"), "{received}");
 }
+
+#[test]
+fn flapping_that_began_under_a_mute_is_told_at_its_end_also_after_a_restart() {
+    for (restarts, mute) in [(0, "/mute 1h"), (1, "/mute 1h"), (2, "/mute blog 1h")] {
+        let mut world = World::of(&["blog"]).running_for(60);
+        world.ask(mute);
+        world.received();
+        let flap = |world: &mut World, times| {
+            for _ in 0..times {
+                world.fate_for("blog", bad(), 180);
+                world.fate_for("blog", good(40), 120);
+            }
+        };
+        flap(&mut world, 11);
+        for _ in 0..restarts {
+            let snapshot = world.monitor.last_snapshot(world.now());
+            world.restart(vec![site("blog")], &snapshot, 5);
+            world.pass(60);
+        }
+        assert_eq!(world.received(), [""; 0], "{restarts}");
+        flap(&mut world, 4);
+        let received = world.received();
+        let [told] = &received[..] else {
+            panic!("{restarts}: {received:?}")
+        };
+        assert_has(told, "<b>blog</b> is flapping, ");
+        world.pass(20 * 60);
+        let received = world.received().concat();
+        assert_has(&received, "<b>blog</b> is steady again");
+        assert!(
+            !world
+                .monitor
+                .alerts
+                .is_in_silence(&Topic::Flapping("blog".into()))
+        );
+    }
+}
+
+#[test]
+fn flapping_that_begins_and_ends_under_a_mute_is_not_told() {
+    let mut world = World::of(&["blog"]).running_for(60);
+    world.ask("/mute 2h");
+    world.received();
+    for _ in 0..4 {
+        world.fate_for("blog", bad(), 180);
+        world.fate_for("blog", good(40), 120);
+    }
+    world.pass(20 * 60);
+    let snapshot = world.monitor.last_snapshot(world.now());
+    assert_eq!(snapshot.sites[0].flapping_untold, None);
+    world.pass(2 * 3600);
+    assert_eq!(world.received(), [""; 0]);
+}
+
+#[test]
+fn an_unclean_stop_is_told_although_the_next_run_ends_before() {
+    let mut texts = Vec::new();
+    for ends in [vec![], vec![true], vec![false, true]] {
+        let mut world = World::of(&["blog"]);
+        world.fate_for("blog", bad(), 120);
+        let mut snapshot = world.monitor.snapshot(world.now());
+        world.restart(vec![site("blog")], &snapshot, 600);
+        for orderly in ends {
+            // The site is not checked yet.
+            snapshot = match orderly {
+                true => world.monitor.last_snapshot(world.now()),
+                false => world.monitor.snapshot(world.now()),
+            };
+            assert_eq!(world.received(), [""; 0]);
+            world.restart(vec![site("blog")], &snapshot, 120);
+        }
+        world.pass(120);
+        let received = world.received();
+        let away = received.iter().filter(|text| text.contains("I was away"));
+        let seen = away.map(|text| text.split(", back").next().unwrap().to_owned());
+        texts.push(seen.collect::<Vec<_>>());
+        snapshot = world.monitor.last_snapshot(world.now());
+        assert_eq!(snapshot.unclean_since, None);
+        world.restart(vec![site("blog")], &snapshot, 120);
+        world.pass(120);
+        assert!(!world.received().concat().contains("I was away"));
+    }
+    assert_eq!(texts[0].len(), 1);
+    assert_eq!(texts[1..], [texts[0].clone(), texts[0].clone()]);
+}
+
 #[test]
 fn a_group_with_a_long_cause_names_every_site() {
     let names: Vec<String> = (0..60).map(|n| format!("{n:0>60}")).collect();
