@@ -44,7 +44,7 @@ use self::render::metrics::{AgentFigures, Metrics, ProcessFigures, SiteFigures};
 use self::render::{charts, text};
 use self::routing::action_runs;
 use self::routing::notifier::Notifier;
-use self::routing::timers::Timer;
+use self::routing::timers::{Timer, for_each_timer};
 use self::schedule::Scheduler;
 use self::site::Site;
 use self::site::access::may_see;
@@ -186,9 +186,7 @@ impl Monitor {
         }
         // Does what is due by now, including what the event has made possible.
         let moment = now.moment();
-        for &timer in Timer::ALL {
-            self.on_timeout(timer, &now, moment);
-        }
+        for_each_timer!(|timer| self.on_timeout(timer, &now, moment));
         let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
         self.history
             .record(now, clock_set, &mut self.sites, actions);
@@ -200,7 +198,7 @@ impl Monitor {
         self.sites.recount();
         let moment = now.moment();
         let mut wakeup: Option<Moment> = None;
-        for &timer in Timer::ALL {
+        for_each_timer!(|timer| {
             if let Some(due) = self.next_timeout(timer, &now, moment) {
                 wakeup = Some(wakeup.map_or(due, |first| first.min(due)));
             }
@@ -210,7 +208,7 @@ impl Monitor {
     }
 
     /// Returns when [`Monitor::on_timeout`] has work for this timer.
-    #[inline(always)] // Called by one loop, at each event.
+    #[inline(always)] // Of a known timer one arm remains.
     fn next_timeout(&self, timer: Timer, now: &Now, moment: Moment) -> Option<Moment> {
         let clock_set = self.clock.is_set();
         let dated = |at: Option<Moment>| at.filter(|_| clock_set);
@@ -251,7 +249,7 @@ impl Monitor {
         }
     }
 
-    #[inline(always)] // Called by one loop, at each event.
+    #[inline(always)] // Of a known timer one arm remains.
     fn on_timeout(&mut self, timer: Timer, now: &Now, moment: Moment) {
         let clock_set = self.clock.is_set();
         let (sites, actions) = (&mut self.sites, &mut self.actions);
