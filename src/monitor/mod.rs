@@ -202,7 +202,7 @@ impl Monitor {
             if let Some(due) = self.next_timeout(timer, &now, moment) {
                 wakeup = Some(wakeup.map_or(due, |first| first.min(due)));
             }
-        }
+        });
         self.clock.expect(wakeup);
         wakeup
     }
@@ -223,6 +223,7 @@ impl Monitor {
                 let inspection = self.expiry.next_timeout(moment, &self.sites);
                 checking(dated(inspection.into_iter().chain(roots).min()))
             }
+            Timer::Remediation if self.incidents.remediations().is_empty() => None,
             Timer::Remediation => {
                 let around = action_runs::surroundings(&self.alerts, clock_set, &self.uplink);
                 checking(self.incidents.next_run(&self.sites, around, moment))
@@ -254,7 +255,8 @@ impl Monitor {
         let clock_set = self.clock.is_set();
         let (sites, actions) = (&mut self.sites, &mut self.actions);
         match timer {
-            Timer::Maintenance => self.refresh_maintenance(*now),
+            // The event is judged by it, so that was before.
+            Timer::Maintenance => {}
             Timer::Check => self.schedule.on_timeout(moment, clock_set, sites, actions),
             Timer::Job if clock_set => self.look_at_jobs(*now),
             Timer::Job => {}
@@ -265,8 +267,7 @@ impl Monitor {
                 }
             }
             Timer::Remediation => {
-                let configured = self.incidents.remediations().iter().next().is_some();
-                if configured && !self.schedule.stopping() {
+                if !self.incidents.remediations().is_empty() && !self.schedule.stopping() {
                     self.notifier(*now).request_due_runs();
                 }
             }
@@ -668,6 +669,7 @@ impl Monitor {
         self.bot.finish_jobs(now, outbox, actions);
         let sites = text::count(self.sites.len(), "site");
         self.actions.log(Level::Info, format!("watching {sites}"));
+        self.refresh_maintenance(now);
     }
 
     /// Makes incidents and states agree: closes the open incident of a site that is removed, paused
