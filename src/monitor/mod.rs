@@ -197,12 +197,12 @@ impl Monitor {
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
         self.sites.recount();
         let moment = now.moment();
-        let mut wakeup: Option<Moment> = None;
+        let never = Moment(i64::MAX);
+        let mut first = never;
         for_each_timer!(|timer| {
-            if let Some(due) = self.next_timeout(timer, &now, moment) {
-                wakeup = Some(wakeup.map_or(due, |first| first.min(due)));
-            }
+            first = first.min(self.next_timeout(timer, &now, moment).unwrap_or(never));
         });
+        let wakeup = Some(first).filter(|due| *due < never);
         self.clock.expect(wakeup);
         wakeup
     }
