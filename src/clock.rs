@@ -193,10 +193,15 @@ fn around(zone: &TimeZone, wall: i64) -> Zone {
     let mut before = before.map(|t| (t.timestamp().as_second(), just_before(t.timestamp())));
     let after = zone.following(at).take(RENAMINGS);
     let mut after = after.map(|t| (t.timestamp().as_second(), t.offset().seconds()));
+    let (since, before) =
+        (before.find(|(_, before)| *before != offset)).unwrap_or((i64::MIN, offset));
+    let (until, after) = (after.find(|(_, after)| *after != offset)).unwrap_or((i64::MAX, offset));
     Zone {
         offset,
-        since: before.find(|(_, before)| *before != offset),
-        until: after.find(|(_, after)| *after != offset),
+        since,
+        before,
+        until,
+        after,
     }
 }
 
@@ -374,9 +379,10 @@ mod tests {
         let zone = files(dir.path()).zone(berlin).expect("a zone");
         let summer = around(&zone, SUMMER);
         assert_eq!(summer, crate::monitor::time::zone::tests::BERLIN);
-        let change = summer.until.expect("autumn").0;
-        assert_eq!(around(&zone, change).since, Some((change, 7200)));
-        assert_eq!(around(&zone, change - 1).until, Some((change, 3600)));
+        let (change, winter) = (summer.until, around(&zone, summer.until));
+        assert_eq!((winter.since, winter.before), (change, 7200));
+        let last = around(&zone, change - 1);
+        assert_eq!((last.until, last.after), (change, 3600));
         assert_eq!(around(&TimeZone::UTC, SUMMER), Zone::UTC);
     }
 

@@ -44,7 +44,7 @@ use self::render::metrics::{AgentFigures, Metrics, ProcessFigures, SiteFigures};
 use self::render::{charts, text};
 use self::routing::action_runs;
 use self::routing::notifier::Notifier;
-use self::routing::timers::Timer;
+use self::routing::timers::{Timer, for_each_timer};
 use self::schedule::Scheduler;
 use self::site::Site;
 use self::site::access::may_see;
@@ -186,9 +186,7 @@ impl Monitor {
         }
         // Does what is due by now, including what the event has made possible.
         let moment = now.moment();
-        for &timer in Timer::ALL {
-            self.on_timeout(timer, &now, moment);
-        }
+        for_each_timer!(|timer| self.on_timeout(timer, &now, moment));
         let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
         self.history
             .record(now, clock_set, &mut self.sites, actions);
@@ -199,18 +197,18 @@ impl Monitor {
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
         self.sites.recount();
         let moment = now.moment();
-        let mut wakeup: Option<Moment> = None;
-        for &timer in Timer::ALL {
-            if let Some(due) = self.next_timeout(timer, &now, moment) {
-                wakeup = Some(wakeup.map_or(due, |first| first.min(due)));
-            }
-        }
+        let never = Moment(i64::MAX);
+        let mut first = never;
+        for_each_timer!(|timer| {
+            first = first.min(self.next_timeout(timer, &now, moment).unwrap_or(never));
+        });
+        let wakeup = Some(first).filter(|due| *due < never);
         self.clock.expect(wakeup);
         wakeup
     }
 
     /// Returns when [`Monitor::on_timeout`] has work for this timer.
-    #[inline(always)] // Called by one loop, at each event.
+    #[inline(always)] // Of a known timer one arm remains.
     fn next_timeout(&self, timer: Timer, now: &Now, moment: Moment) -> Option<Moment> {
         let clock_set = self.clock.is_set();
         let dated = |at: Option<Moment>| at.filter(|_| clock_set);
@@ -225,6 +223,7 @@ impl Monitor {
                 let inspection = self.expiry.next_timeout(moment, &self.sites);
                 checking(dated(inspection.into_iter().chain(roots).min()))
             }
+            Timer::Remediation if self.incidents.remediations().is_empty() => None,
             Timer::Remediation => {
                 let around = action_runs::surroundings(&self.alerts, clock_set, &self.uplink);
                 checking(self.incidents.next_run(&self.sites, around, moment))
@@ -251,12 +250,13 @@ impl Monitor {
         }
     }
 
-    #[inline(always)] // Called by one loop, at each event.
+    #[inline(always)] // Of a known timer one arm remains.
     fn on_timeout(&mut self, timer: Timer, now: &Now, moment: Moment) {
         let clock_set = self.clock.is_set();
         let (sites, actions) = (&mut self.sites, &mut self.actions);
         match timer {
-            Timer::Maintenance => self.refresh_maintenance(*now),
+            // The event is judged by it, so that was before.
+            Timer::Maintenance => {}
             Timer::Check => self.schedule.on_timeout(moment, clock_set, sites, actions),
             Timer::Job if clock_set => self.look_at_jobs(*now),
             Timer::Job => {}
@@ -267,8 +267,7 @@ impl Monitor {
                 }
             }
             Timer::Remediation => {
-                let configured = self.incidents.remediations().iter().next().is_some();
-                if configured && !self.schedule.stopping() {
+                if !self.incidents.remediations().is_empty() && !self.schedule.stopping() {
                     self.notifier(*now).request_due_runs();
                 }
             }
@@ -671,6 +670,7 @@ impl Monitor {
         self.bot.finish_jobs(now, outbox, actions);
         let sites = text::count(self.sites.len(), "site");
         self.actions.log(Level::Info, format!("watching {sites}"));
+        self.refresh_maintenance(now);
     }
 
     /// Makes incidents and states agree: closes the open incident of a site that is removed, paused

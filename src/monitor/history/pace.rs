@@ -8,9 +8,9 @@ const STEPS_PER_DOUBLING: f64 = 11.0;
 /// Returns the code of a response time, from 1 on; 0 stands for none.
 pub fn code(took: Duration) -> u8 {
     let tenths = took.as_secs_f64() * 10_000.0;
-    let step = (tenths.max(1.0).log2() * STEPS_PER_DOUBLING).round();
-    // Casts from float saturate.
-    (step as u8).saturating_add(1)
+    let step = tenths.max(1.0).log2() * STEPS_PER_DOUBLING;
+    // Casts from float saturate, and round down.
+    ((step + 0.5) as u8).saturating_add(1)
 }
 
 /// Returns the response time of a code; `None` for 0.

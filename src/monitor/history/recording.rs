@@ -138,8 +138,8 @@ impl Recorder {
         let changed = sites.take_changed();
         if now.wall.div_euclid(60) != known.div_euclid(60) {
             self.note_all(now.wall, sites);
-        } else {
-            for at in changed.into_iter().flatten() {
+        } else if let Some(changed) = changed {
+            for at in changed {
                 self.note(now.wall, &sites[at]);
             }
         }

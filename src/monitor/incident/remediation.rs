@@ -149,6 +149,10 @@ impl Remediations {
         self.quiet_until = self.quiet_until.max(Moment(0) + QUIET);
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.configured.is_empty()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Remediation> {
         self.configured.iter()
     }

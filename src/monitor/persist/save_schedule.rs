@@ -127,13 +127,13 @@ impl SaveSchedule {
         let paced = self
             .paced
             .map(|at| at.max(self.spent.room_for_changes_at()));
-        let room = self.spent.room_for_alerts_at();
-        let deferred = self.deferred.map(|since| room.min(since + MAX_DEFERRAL));
+        let deferred = self.deferred.map(|since| {
+            let room = self.spent.room_for_alerts_at();
+            room.min(since + MAX_DEFERRAL)
+        });
         let report = (!self.reports.0.is_empty()).then_some(Moment(i64::MIN));
-        [report, urgent, self.firm, paced, deferred]
-            .into_iter()
-            .flatten()
-            .min()
+        let dues = [report, urgent, self.firm, paced, deferred];
+        dues.iter().flatten().min().copied()
     }
 
     /// Returns whether to write now; writes never overlap. The caller then writes the whole state.

@@ -39,25 +39,19 @@ pub(in crate::monitor) enum Timer {
     Send,
 }
 
-impl Timer {
-    pub const ALL: &[Timer] = &[
-        Timer::Maintenance,
-        Timer::Check,
-        Timer::Job,
-        Timer::Inspection,
-        Timer::Remediation,
-        Timer::Probe,
-        Timer::Route,
-        Timer::Flapping,
-        Timer::Reminder,
-        Timer::Fault,
-        Timer::UncleanStop,
-        Timer::Digest,
-        Timer::Heartbeat,
-        Timer::Bot,
-        Timer::Keyboard,
-        Timer::Channel,
-        Timer::Save,
-        Timer::Send,
-    ];
+/// Does the same for each timer, in order. Not a loop: a `match` of a timer that the compiler knows
+/// costs nothing, and this happens at each event.
+macro_rules! for_each_timer {
+    (|$timer:ident| $action:expr) => {
+        for_each_timer!(|$timer| $action;
+            Maintenance Check Job Inspection Remediation Probe Route Flapping Reminder Fault
+            UncleanStop Digest Heartbeat Bot Keyboard Channel Save Send)
+    };
+    (|$timer:ident| $action:expr; $($name:ident)*) => {
+        $({
+            let $timer = Timer::$name;
+            $action
+        })*
+    };
 }
+pub(in crate::monitor) use for_each_timer;

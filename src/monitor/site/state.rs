@@ -504,10 +504,11 @@ impl SiteState {
     }
 
     /// Returns whether the site must not be reported as down or degraded before its next check: its
-    /// state is stale, or its last check was better than its state.
+    /// state is stale, or its last check contradicts it. A slow site that fails is told as slow once
+    /// it answers so again, or as down.
     pub fn is_uncertain(&self) -> bool {
-        let better = self.streak.is_recovering();
-        self.is_stale() || better && !mutated!("tell what the last check speaks against")
+        let contradicted = self.needs_retry();
+        self.is_stale() || contradicted && !mutated!("tell what the last check speaks against")
     }
 
     pub fn is_muted(&self, now: Moment) -> bool {

@@ -134,15 +134,6 @@ impl Streak {
         self.failed > 0 && self.state != State::Down
     }
 
-    /// Returns whether the last outcome was better than the state, but not enough to change it.
-    pub fn is_recovering(&self) -> bool {
-        match self.state {
-            State::Down => self.answered > 0,
-            State::Degraded => self.fast > 0,
-            _ => false,
-        }
-    }
-
     /// Returns whether the last outcomes contradict the state: the next check follows after
     /// `retry`.
     pub fn needs_retry(&self) -> bool {

@@ -139,7 +139,7 @@ fn slowness_that_outlasts_the_window_is_told_at_its_end() {
 }
 
 #[test]
-fn slowness_that_is_told_at_the_end_of_the_window_is_no_failure_since() {
+fn slowness_is_told_after_the_window_when_the_failures_since_have_ended() {
     let blog = Site {
         slow: Some(Duration::from_millis(500)),
         tries: 50,
@@ -154,6 +154,10 @@ fn slowness_that_is_told_at_the_end_of_the_window_is_no_failure_since() {
         State::Degraded,
         "it fails, but not yet so often"
     );
+    assert_eq!(world.received(), [""; 0]);
+    assert_has(&world.ask("/status")[0], "900 ms, limit 500 ms");
+    world.received();
+    world.fate_for("blog", slow(), 60);
     assert_eq!(
         world.received(),
         ["🟡 <b>blog</b> is slow: 900 ms, limit 500 ms"]

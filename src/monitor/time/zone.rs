@@ -6,10 +6,14 @@
 pub struct Zone {
     /// Seconds that local time is ahead of UTC.
     pub offset: i32,
-    /// Start of this offset, in Unix seconds, and the offset before.
-    pub since: Option<(i64, i32)>,
-    /// End of this offset, in Unix seconds, and the offset from then on.
-    pub until: Option<(i64, i32)>,
+    /// Start of this offset, in Unix seconds; `i64::MIN` without an earlier one.
+    pub since: i64,
+    /// The offset before.
+    pub before: i32,
+    /// End of this offset, in Unix seconds; `i64::MAX` without a later one.
+    pub until: i64,
+    /// The offset from then on.
+    pub after: i32,
 }
 
 pub const DAY: i64 = 86_400;
@@ -21,16 +25,18 @@ impl Zone {
     pub const fn fixed(offset: i32) -> Zone {
         Zone {
             offset,
-            since: None,
-            until: None,
+            since: i64::MIN,
+            before: offset,
+            until: i64::MAX,
+            after: offset,
         }
     }
 
     /// Returns the seconds that local time is ahead of UTC at `wall`, in Unix seconds.
     pub fn offset_at(self, wall: i64) -> i32 {
-        match (self.since, self.until) {
-            (Some((at, before)), _) if wall < at => before,
-            (_, Some((at, after))) if wall >= at => after,
+        match wall {
+            _ if wall < self.since => self.before,
+            _ if wall >= self.until => self.after,
             _ => self.offset,
         }
     }
@@ -48,10 +54,7 @@ impl Zone {
     /// Returns when clocks first show `local` or more, in Unix seconds: the first time in an hour
     /// that occurs twice, and the moment of the change for an hour that is skipped.
     pub fn first(self, local: i64) -> i64 {
-        let skip = self.changes().find_map(|(at, before, after)| {
-            let from = at + i64::from(before);
-            (from..at + i64::from(after)).contains(&local).then_some(at)
-        });
+        let skip = self.skipping(local).map(|(at, _)| at);
         skip.or_else(|| self.shown(local).min())
             .unwrap_or(local - i64::from(self.offset))
     }
@@ -59,32 +62,29 @@ impl Zone {
     /// Returns when clocks last show `local`, in Unix seconds: the second time in an hour that
     /// occurs twice, and for an hour that is skipped the time it would have without the change.
     pub fn last(self, local: i64) -> i64 {
-        let skip = self.changes().find_map(|(at, before, after)| {
-            let from = at + i64::from(before);
-            let skipped = (from..at + i64::from(after)).contains(&local);
-            skipped.then_some(local - i64::from(before))
-        });
+        let skip = self.skipping(local);
+        let skip = skip.map(|(_, before)| local - i64::from(before));
         skip.or_else(|| self.shown(local).max())
             .unwrap_or(local - i64::from(self.offset))
     }
 
     /// Iterates over all moments at which clocks show `local`.
     fn shown(self, local: i64) -> impl Iterator<Item = i64> {
-        let offsets = [
-            Some(self.offset),
-            self.since.map(|(_, before)| before),
-            self.until.map(|(_, after)| after),
-        ];
-        let moments = offsets.into_iter().flatten();
-        let moments = moments.map(move |offset| local - i64::from(offset));
+        let offsets = [self.offset, self.before, self.after];
+        let moments = offsets.map(|offset| local - i64::from(offset)).into_iter();
         moments.filter(move |wall| self.local(*wall) == local)
     }
 
-    /// Iterates over the changes: moment, offset before, offset from then on.
-    fn changes(self) -> impl Iterator<Item = (i64, i32, i32)> {
-        let since = self.since.map(|(at, before)| (at, before, self.offset));
-        let until = self.until.map(|(at, after)| (at, self.offset, after));
-        since.into_iter().chain(until)
+    /// Returns the change that skips `local`, and the offset before it.
+    fn skipping(self, local: i64) -> Option<(i64, i32)> {
+        let since = (self.since, self.before, self.offset);
+        let until = (self.until, self.offset, self.after);
+        let skips = |(at, before, after): &(i64, i32, i32)| {
+            let shown = |offset: i32| at.saturating_add(i64::from(offset));
+            (shown(*before)..shown(*after)).contains(&local)
+        };
+        let change = [since, until].into_iter().find(skips);
+        change.map(|(at, before, _)| (at, before))
     }
 }
 
@@ -100,8 +100,10 @@ pub mod tests {
     /// Berlin in the summer of 2026.
     pub const BERLIN: Zone = Zone {
         offset: 7200,
-        since: Some((SPRING, 3600)),
-        until: Some((AUTUMN, 3600)),
+        since: SPRING,
+        before: 3600,
+        until: AUTUMN,
+        after: 3600,
     };
 
     fn at(day: i64, hour: i64, minute: i64) -> i64 {
