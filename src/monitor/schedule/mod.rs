@@ -150,7 +150,7 @@ impl Scheduler {
                 let Some(at) = self.pop(end, now) else {
                     break;
                 };
-                self.start(now, clock_set, &mut sites[at], actions);
+                self.start(now, clock_set, sites.for_check(at), actions);
             }
         }
     }

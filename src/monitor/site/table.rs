@@ -10,8 +10,8 @@ use std::ops::{Deref, DerefMut, Index, IndexMut};
 /// The sites. Inside the core a site is identified by its place, outside by its name. Places change
 /// only at a reload.
 ///
-/// Mutable access to a site marks it for [`Sites::recount`]: no change is missed, and no event has
-/// to iterate over all sites.
+/// Mutable access to a site marks it for [`Sites::recount`], but for [`Sites::for_check`]: no change
+/// is missed, and no event has to iterate over all sites.
 #[derive(Debug, Default)]
 pub struct Sites {
     all: Vec<SiteState>,
@@ -111,6 +111,12 @@ impl Sites {
     pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, SiteState> {
         self.all_touched = true;
         self.all.iter_mut()
+    }
+
+    /// Returns a site whose check is to begin, which changes nothing that [`Sites::recount`] looks
+    /// at.
+    pub fn for_check(&mut self, at: usize) -> &mut SiteState {
+        &mut self.all[at]
     }
 
     /// Updates the census for the sites that may have changed.
