@@ -118,8 +118,14 @@ pub fn open_itself(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 pub fn draft(create: impl Fn() -> io::Result<File>) -> io::Result<File> {
     loop {
         let file = create()?;
+        let locked = loop {
+            match file.lock() {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                locked => break locked,
+            }
+        };
         // Where files can't be locked none is removed either.
-        if file.lock().is_err() || file.metadata()?.nlink() > 0 {
+        if locked.is_err() || file.metadata()?.nlink() > 0 {
             return Ok(file);
         }
         // Another process took it for an abandoned one before it was locked.
@@ -127,11 +133,17 @@ pub fn draft(create: impl Fn() -> io::Result<File>) -> io::Result<File> {
 }
 
 /// Removes a [`draft`] whose writer was killed. Does nothing if there is none, if its writer is
-/// still at it, or if that is another user's.
+/// still at it, or if this user may not write or remove it.
 pub fn remove_abandoned(path: &Path) {
-    let _ = open_itself(path, OpenOptions::new().read(true)).and_then(|file| {
+    // NFS locks only what is open for writing.
+    let _ = open_itself(path, OpenOptions::new().read(true).write(true)).and_then(|file| {
         file.try_lock()?;
-        std::fs::remove_file(path)
+        // Since it was opened its writer may have ended, and another one begun.
+        let (locked, found) = (file.metadata()?, std::fs::symlink_metadata(path)?);
+        match (locked.dev(), locked.ino()) == (found.dev(), found.ino()) {
+            true => std::fs::remove_file(path),
+            false => Ok(()),
+        }
     });
 }
 
@@ -362,6 +374,9 @@ pub(crate) mod tests {
         remove_abandoned(&path);
         assert!(path.exists());
         drop(written);
+        // Another file: a program that another test starts may still hold the lock of the first one.
+        let path = dir.path().join("left");
+        fs::write(&path, "").expect("written");
         remove_abandoned(&path);
         assert!(!path.exists());
         let target = dir.path().join("target");

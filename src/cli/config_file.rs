@@ -16,10 +16,11 @@ use std::path::{Path, PathBuf};
 /// Returns a sentence that follows the path. The file is unchanged.
 pub fn add_chat(path: &Path, chat: i64) -> Result<(), String> {
     let failed = |error: io::Error| format!("cannot be written: {}", files::reason(&error));
+    // First: what another process writes meanwhile would be lost.
+    let mut draft = Draft::beside(path).map_err(failed)?;
     let (file, text) = open(path).map_err(failed)?;
     let text = config::with_chat(&text, chat)?;
     let replaced = file.metadata().and_then(|old| {
-        let mut draft = Draft::beside(path)?;
         draft.fill(&text, Some((old.uid(), old.gid())), old.mode())?;
         draft.put()
     });
@@ -49,7 +50,7 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// Returns the error of creating it.
+    /// Returns the error of creating it; one that names the file if another process writes it.
     pub fn beside(path: &Path) -> io::Result<Draft> {
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
@@ -58,7 +59,13 @@ impl Draft {
         files::remove_abandoned(&new);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
-        let file = files::draft(|| options.open(&new))?;
+        let file = files::draft(|| options.open(&new)).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => io::Error::other(format!(
+                "{} exists: another sitemon writes it, or was killed; remove it then",
+                new.display()
+            )),
+            _ => error,
+        })?;
         let path = path.to_owned();
         Ok(Draft { path, new, file })
     }
@@ -83,8 +90,10 @@ impl Draft {
     /// # Errors
     ///
     /// Returns the error of rename(2); the file at the path is unchanged.
-    pub fn put(self) -> io::Result<()> {
+    pub fn put(mut self) -> io::Result<()> {
         fs::rename(&self.new, &self.path)?;
+        // From now on a file of that name is another process's.
+        self.new.clear();
         let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
         // The file is in place even if syncing the directory fails.
         let _ = File::open(dir.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all());
@@ -109,7 +118,9 @@ mod tests {
         fs::write(&path, "[telegram]\ntoken = \"1:a\"\n").expect("written");
         let other = Draft::beside(&path).expect("made");
         let refused = add_chat(&path, 1).expect_err("another process is at it");
-        assert_eq!(refused, "cannot be written: File exists");
+        let name = dir.path().join(".sitemon.conf.new");
+        let wanted = format!("cannot be written: {} exists: ", name.display());
+        assert!(refused.starts_with(&wanted), "{refused}");
         let left = other.new.clone();
         drop(other);
         fs::write(&left, "secret").expect("written");

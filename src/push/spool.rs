@@ -77,33 +77,40 @@ pub fn open_dir(dir: &Path) -> io::Result<File> {
         Err(rustix::io::Errno::NOENT) => {}
         opened => return Ok(opened?),
     }
-    match create_dir(dir) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-        _ => {}
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+    let above = fs::metadata(above.unwrap_or(Path::new(".")))?;
+    let created = match create_dir(dir, &above) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
+        created => created.map(|()| true)?,
+    };
+    let (opened, own) = (open()?, rustix::process::geteuid().as_raw());
+    let found = opened.metadata()?;
+    let differs = (found.uid(), found.gid()) != (above.uid(), above.gid());
+    // This process may not act as another user, or it isn't root.
+    if created && differs && found.uid() == own {
+        fchown(&opened, Some(above.uid()), Some(above.gid()))?;
     }
-    Ok(open()?)
+    Ok(opened)
 }
 
-/// Creates the directory; as root with owner and group of its parent, in one step, because another
-/// job or the agent may use it at once.
-fn create_dir(dir: &Path) -> io::Result<()> {
+/// Creates the directory; as root with owner and group of its parent `above`, in one step, because
+/// another job or the agent may use it at once.
+fn create_dir(dir: &Path, above: &Metadata) -> io::Result<()> {
     let create = || DirBuilder::new().mode(0o700).create(dir);
     if !rustix::process::geteuid().is_root() {
         return create();
     }
-    let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
-    let found = fs::metadata(above.unwrap_or(Path::new(".")))?;
     // SAFETY: they take any number, and return the one before. They change this thread alone, and
     // only who it is for file systems (setfsuid(2)).
-    let [gid, uid] = unsafe { [libc::setfsgid(found.gid()), libc::setfsuid(found.uid())] };
+    let [gid, uid] = unsafe { [libc::setfsgid(above.gid()), libc::setfsuid(above.uid())] };
     let created = create();
     // SAFETY: as above.
     unsafe { [libc::setfsuid(uid as u32), libc::setfsgid(gid as u32)] };
     created
 }
 
-/// Removes drafts whose writers were killed. In another user's directory those of other users stay
-/// until they report again.
+/// Removes drafts whose writers were killed. Those that this user may not write or remove stay until
+/// their writer reports again.
 fn remove_abandoned(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -293,11 +300,8 @@ mod tests {
             names.sort();
             names
         };
-        let draft = |name: &str| {
-            let path = dir.path().join(name);
-            files::draft(|| File::create_new(&path)).expect("made")
-        };
-        let _written = draft(".1.report");
+        let draft = |name: &str| File::create_new(dir.path().join(name)).expect("made");
+        let _written = files::draft(|| Ok(draft(".1.report"))).expect("locked");
         draft(".not-ours");
         draft(".2.report");
         keep(dir.path(), &report("a", 1)).expect("kept");

@@ -31,13 +31,13 @@ impl Alerts {
     }
 
     /// Returns whether the site gets no alerts except about the end of what was notified: it is
-    /// muted, under maintenance, flapping, suppressed or recovering, or its last check is out of
-    /// date.
+    /// muted, under maintenance, flapping or suppressed, or its last check is out of date or
+    /// contradicts its state.
     pub(super) fn is_held_back(&self, site: &SiteState, now: Moment) -> bool {
         site.flapping().is_flapping() || self.is_silenced(site, now)
     }
 
-    /// [`Alerts::is_held_back`], also by something else than its flapping.
+    /// Like [`Alerts::is_held_back`], but for reasons other than flapping.
     pub(super) fn is_silenced(&self, site: &SiteState, now: Moment) -> bool {
         site.is_suppressed() || site.is_uncertain() || self.muted(site, now)
     }

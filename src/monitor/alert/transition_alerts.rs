@@ -158,7 +158,11 @@ impl Alerts {
             let notification = Notification::Steady { cause, lasted };
             return Some(audience.alert(site, notification, Some(incident.number())));
         }
-        if site.judged_state() == State::Degraded && (notified.is_some() || !muted) {
+        if site.judged_state() == State::Degraded {
+            if muted && notified.is_none() {
+                self.add_in_silence(Topic::Slow(site.name().to_owned()));
+                return None;
+            }
             return Some(audience.slow(site));
         }
         let (cause, lasted) = (None, now.since(site.since()));

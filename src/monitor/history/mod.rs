@@ -299,7 +299,7 @@ impl History {
 
     fn sum(&self, first: i64, count: i64) -> Bucket {
         // Unpacked once for several passes: at start-up this is most of the work.
-        let mut minutes = Vec::with_capacity(MINUTES);
+        let mut minutes = Vec::with_capacity(count as usize);
         // Nested iterators are several times faster inside out.
         (self.minutes(first..first + count)).for_each(|minute| minutes.push(minute));
         Bucket::of(minutes.iter().copied())

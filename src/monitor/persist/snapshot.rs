@@ -74,7 +74,8 @@ pub struct SiteRecord {
     pub judged: Option<String>,
     /// When it went down or up within the last hour, for the detection of flapping.
     pub changes: Vec<i64>,
-    /// An alert reported that it flaps; another one will report the end.
+    /// An alert reported that it flaps; another one will report the end. It flaps, too, if
+    /// `flapping_untold`.
     pub flapping: bool,
     /// An alert reported that it is slow.
     pub slow_told: bool,

@@ -148,6 +148,29 @@ fn flapping_that_begins_and_ends_under_a_mute_is_not_told() {
 }
 
 #[test]
+fn a_site_that_is_slow_when_it_stops_flapping_under_a_mute_is_told_at_its_end() {
+    let slow = Site {
+        slow: Some(Duration::from_millis(500)),
+        ..site("blog")
+    };
+    let mut world = World::new(vec![slow]).running_for(60);
+    world.ask("/mute 2h");
+    world.received();
+    for _ in 0..4 {
+        world.fate_for("blog", bad(), 180);
+        world.fate_for("blog", good(40), 120);
+    }
+    world.fate_for("blog", good(900), 30 * 60);
+    assert_eq!(world.received(), [""; 0]);
+    world.pass(2 * 3600);
+    let received = world.received();
+    let [told] = &received[..] else {
+        panic!("{received:?}")
+    };
+    assert_has(told, "<b>blog</b> is slow: 900 ms");
+}
+
+#[test]
 fn an_unclean_stop_is_told_although_the_next_run_ends_before() {
     let mut texts = Vec::new();
     for ends in [vec![], vec![true], vec![false, true]] {
