@@ -85,6 +85,13 @@ def wait_for(what, condition, seconds):
     die(f"{what}: not within {seconds} s")
 
 
+def drop_from_cache(path):
+    """As after a restart of the machine: of a file that was just written the kernel has larger pieces, and maps each whole."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

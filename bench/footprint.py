@@ -30,6 +30,7 @@ def memory(nginx, sitemon, sites, roots, rounds=3, history=False):
         (state / "history").write_bytes(history_file([f"s{number}" for number in range(1, sites + 1)]))
         (state / "history").chmod(0o600)
     _, before = nginx.counts()
+    farm.drop_from_cache(sitemon)
     agent = farm.Sitemon(sitemon, f"memory-{sites}", config)
     farm.wait_for(f"{rounds} rounds of {sites} checks", lambda: nginx.counts()[1] >= before + rounds * sites,
                   60 + 3 * rounds * interval)
@@ -56,6 +57,7 @@ def memory(nginx, sitemon, sites, roots, rounds=3, history=False):
 def monit_memory(nginx, sites, tls):
     """Resident KiB of Monit after a round of the same sites, which takes it 40 s with 1,000: (in all, of its own)."""
     _, before = nginx.counts()
+    farm.drop_from_cache(peers.MONIT)
     agent = peers.Monit(peers.MONIT, f"memory-monit-{sites}", nginx.url("https"), sites, max(2, sites // 20), tls, True)
     farm.wait_for(f"a round of {sites} checks by Monit", lambda: nginx.counts()[1] >= before + sites, 60 + sites)
     if trouble := agent.trouble():
