@@ -141,6 +141,11 @@ impl Alerts {
         self.in_silence.contains(topic)
     }
 
+    /// Returns whether the site flaps and this was not notified yet.
+    pub fn flaps_in_silence(&self, name: &str) -> bool {
+        self.is_in_silence(&Topic::Flapping(name.to_owned()))
+    }
+
     /// See [`Alerts::is_in_silence`].
     pub fn add_in_silence(&mut self, topic: Topic) {
         self.in_silence.insert(topic);

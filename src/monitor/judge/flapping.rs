@@ -31,10 +31,20 @@ pub fn next_timeout(sites: &Sites, clock_set: bool) -> Option<Moment> {
     flapping.filter_map(|w| steady_at(w, clock_set)).min()
 }
 
-/// Ends the flapping of sites that are steady again. Returns their places.
-pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<usize> {
+/// Ends the flapping of sites that are steady again, and of those that no chat knows to flap and
+/// that change rarely now. Returns their places. `notified`: chats were told that the site flaps.
+pub fn take_steady(
+    now: Moment,
+    sites: &mut Sites,
+    clock_set: bool,
+    notified: impl Fn(&SiteState) -> bool,
+) -> Vec<usize> {
     sites.recount();
-    let steady = |at: &usize| steady_at(&sites[*at], clock_set).is_some_and(|at| at <= now);
+    let steady = |at: &usize| {
+        let site = &sites[*at];
+        steady_at(site, clock_set).is_some_and(|at| at <= now)
+            || !site.flapping().changes_often(now) && !notified(site)
+    };
     let flapping = sites.census().flapping.iter().copied();
     let steady: Vec<usize> = flapping.filter(steady).collect();
     for &at in &steady {

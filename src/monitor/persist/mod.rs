@@ -107,9 +107,10 @@ impl Lasting<'_> {
         let (state, judged) = (watched.state(), watched.judged_state());
         let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let coming = watched.muted_until().filter(|m| *m > now.moment());
-        // Once flapping is detected, the times of the changes are no longer used.
-        let flapping = watched.flapping().is_flapping();
-        let changes = watched.flapping().changes().iter().filter(|_| !flapping);
+        let flapping_untold = untold(&flapping_topic);
+        // Once flapping is notified, the times of the changes are no longer used.
+        let told = watched.flapping().is_flapping() && flapping_untold.is_none();
+        let changes = watched.flapping().changes().iter().filter(|_| !told);
         SiteRecord {
             name: watched.name().to_owned(),
             state: state.word().to_owned(),
@@ -124,7 +125,7 @@ impl Lasting<'_> {
             slow_told: slow_chats.is_some(),
             flapping_chats,
             slow_chats,
-            flapping_untold: untold(&flapping_topic),
+            flapping_untold,
             slow_untold: untold(&slow_topic),
             expiry: self.expiry.records(watched),
             job: watched.job().map(PushJob::record),

@@ -10,6 +10,7 @@ use crate::monitor::judge::{JudgeEvent, Judging, Transition};
 use crate::monitor::site::flapping::ChangeNotice;
 use crate::monitor::site::outcome::{CheckResult, Failure, FailureKind, Inspection, Outcome};
 use crate::monitor::site::report::{Report, ReportAnswer};
+use crate::monitor::site::state::SiteState;
 use crate::monitor::site::streak::Change;
 use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::{ClockChange, Now, Redating};
@@ -408,7 +409,8 @@ impl Monitor {
 
     pub(crate) fn end_flapping(&mut self, now: Now) {
         let clock_set = self.clock.is_set();
-        for at in flapping::take_steady(now.moment(), &mut self.sites, clock_set) {
+        let notified = |site: &SiteState| !self.alerts.flaps_in_silence(site.name());
+        for at in flapping::take_steady(now.moment(), &mut self.sites, clock_set, notified) {
             self.notifier(now).became_steady(at);
         }
     }

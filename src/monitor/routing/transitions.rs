@@ -66,7 +66,7 @@ impl Notifier<'_> {
         let name = self.sites[at].name();
         self.save_schedule.within_5_min(self.now.moment());
         self.actions
-            .log(Level::Info, format!("{name} is steady again"));
+            .log(Level::Info, format!("{name} stopped flapping"));
         let audience = self.audience();
         let open = self.incidents.open_of_mut(name);
         let alert = self.alerts.on_steady(audience, at, open);

@@ -73,6 +73,13 @@ impl Flapping {
         self.restless.is_some()
     }
 
+    /// Returns whether it flapped within the last hour: this can end before the site is steady,
+    /// because changes are rare or unseen.
+    pub fn changes_often(&self, now: Moment) -> bool {
+        let lately = self.changes.iter();
+        lately.filter(|at| now.since(**at) < CHANGES_WITHIN).count() >= CHANGES
+    }
+
     pub fn changes(&self) -> &[Moment] {
         &self.changes
     }

@@ -132,6 +132,37 @@ fn flapping_that_began_under_a_mute_is_told_at_its_end_also_after_a_restart() {
 }
 
 #[test]
+fn a_site_that_flapped_long_before_the_end_of_a_mute_is_told_change_by_change() {
+    let mut world = elsewhere(&["blog"]);
+    world.ask("/mute 100m");
+    world.received();
+    let flap = |world: &mut World, times| {
+        for _ in 0..times {
+            world.fate_for("blog", from(THERE, bad()), 180);
+            world.fate_for("blog", from(THERE, good(40)), 120);
+        }
+    };
+    flap(&mut world, 4);
+    // It is not judged, and so is not steady, for more than an hour.
+    world.line = LINE_DOWN;
+    world.fate_for("blog", failed(FailureKind::Timeout), 70 * 60);
+    assert_eq!(
+        world.monitor.last_snapshot(world.now()).sites[0].flapping_untold,
+        None
+    );
+    world.line = LINE_UP;
+    world.fate_for("blog", from(THERE, good(40)), 12 * 60);
+    world.received();
+    flap(&mut world, 1);
+    let received = world.received();
+    let [down, up] = &received[..] else {
+        panic!("{received:?}")
+    };
+    assert_has(down, "<b>blog</b> is down");
+    assert_has(up, "<b>blog</b> is up again");
+}
+
+#[test]
 fn flapping_that_begins_and_ends_under_a_mute_is_not_told() {
     let mut world = World::of(&["blog"]).running_for(60);
     world.ask("/mute 2h");
