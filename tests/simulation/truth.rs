@@ -192,15 +192,15 @@ fn still_is_so(
 ) -> Option<String> {
     let plan = &facts.plan.sites[site];
     let checked = plan.interval() + plan.judged_within();
-    // The site keeps its state through a time in which it could not be checked.
-    let dark = facts.troubled[site]
-        .iter()
-        .filter(|t| t.meets(raised.wider(checked, 0)));
-    let from = dark
-        .map(|t| t.from - checked)
-        .chain([raised.from - checked])
-        .min()
-        .unwrap_or(0);
+    // The site keeps its state through times in which it could not be checked.
+    let asleep = facts.plan.frozen.iter().map(|frozen| frozen.span);
+    let mut dark: Vec<Span> = facts.troubled[site].iter().copied().chain(asleep).collect();
+    dark.sort_by_key(|span| std::cmp::Reverse(span.to));
+    let before = |from: i64, dark: &Span| match dark.meets(Span::new(from, raised.to)) {
+        true => from.min(dark.from - checked),
+        false => from,
+    };
+    let from = dark.iter().fold(raised.from - checked, before);
     let within = Span::new(from, raised.to);
     if found(facts, site, within, |c| c.why == Why::Site) {
         return None;
