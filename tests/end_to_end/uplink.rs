@@ -278,8 +278,8 @@ fn a_line_that_comes_and_goes_is_one_message() {
 #[test]
 fn a_line_that_flickers_is_at_most_one_message_and_no_outage() {
     in_own_network(|network| {
-        // All tries of a site would take three seconds and more.
-        let retry = "retry = \"2s\"";
+        // All tries of a site would take four seconds and more.
+        let retry = "retry = \"3s\"";
         let lab = Lab::new()
             .site_with("blog", Network::elsewhere(10), retry)
             .site_with("shop", Network::elsewhere(11), retry);

@@ -60,11 +60,12 @@ impl Network {
     #[track_caller]
     pub fn cut(&self, how: Cut) {
         for network in ELSEWHERE {
-            ip(&format!("addr del {network} dev lo"));
             if how == Cut::Silent {
-                // The loopback interface drops packets to an address that is not local.
+                // The loopback interface drops packets to an address that is not local. The route
+                // comes first: without one a connection fails at once.
                 ip(&format!("route add {} dev lo", masked(network)));
             }
+            ip(&format!("addr del {network} dev lo"));
         }
     }
 
