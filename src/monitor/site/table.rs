@@ -138,20 +138,36 @@ impl Sites {
             self.touched.is_empty() && !self.all_touched,
             "not recounted"
         );
+        debug_assert!(
+            (0..self.all.len()).all(|at| self.is_counted(at)),
+            "a site was changed that was not touched"
+        );
         &self.census
+    }
+
+    /// Returns whether the census has the site in the sets in which it belongs.
+    fn is_counted(&self, at: usize) -> bool {
+        let census = &self.census;
+        let sets = [
+            &census.failing,
+            &census.recovering,
+            &census.pending,
+            &census.flapping,
+        ];
+        sets.map(|set| set.contains(&at)) == sets_of(&self.all[at])
+            && self.states[at] == self.all[at].state()
     }
 
     fn recount_one(&mut self, at: usize) {
         let (watched, census) = (&self.all[at], &mut self.census);
-        let (paused, state) = (watched.is_paused(), watched.state());
-        let down_and_answers = watched.is_down() && watched.needs_retry();
+        let state = watched.state();
         let sets = [
-            (&mut census.failing, !paused && watched.is_suspect()),
-            (&mut census.recovering, !paused && down_and_answers),
-            (&mut census.pending, watched.pending_down().is_some()),
-            (&mut census.flapping, watched.flapping().is_flapping()),
+            &mut census.failing,
+            &mut census.recovering,
+            &mut census.pending,
+            &mut census.flapping,
         ];
-        for (set, is) in sets {
+        for (set, is) in sets.into_iter().zip(sets_of(watched)) {
             if is {
                 set.insert(at);
             } else {
@@ -227,6 +243,17 @@ impl Sites {
     pub fn contains(&self, name: &str) -> bool {
         self.places.contains_key(name)
     }
+}
+
+/// Returns in which sets of the [`Census`] the site belongs, in the order of its fields.
+fn sets_of(watched: &SiteState) -> [bool; 4] {
+    let judged = !watched.is_paused();
+    [
+        judged && watched.is_suspect(),
+        judged && watched.is_down() && watched.needs_retry(),
+        watched.pending_down().is_some(),
+        watched.flapping().is_flapping(),
+    ]
 }
 
 impl Deref for Sites {
