@@ -11,7 +11,7 @@ use crate::files;
 use crate::monitor::site::report::{Report, Way};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -113,12 +113,15 @@ fn create_dir(dir: &Path, above: &Metadata) -> io::Result<()> {
 /// their writer reports again.
 fn remove_abandoned(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.as_encoded_bytes();
-        if name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes()) {
+        if is_draft(&entry.file_name()) {
             files::remove_abandoned(&entry.path());
         }
     }
+}
+
+fn is_draft(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes())
 }
 
 /// Removes this user's reports of the site up to this one, which the agent has taken. They are out
@@ -180,17 +183,19 @@ pub struct Found {
 /// Returns an error if the directory cannot be read.
 pub fn read(dir: &Path, sites: &[String]) -> io::Result<Found> {
     let group = fs::metadata(dir)?.gid();
-    remove_abandoned(dir);
     let mut found = Found::default();
     let mut kept: HashMap<&str, BTreeMap<(i64, OsString), Report>> = HashMap::new();
     kept.extend(sites.iter().map(|site| (site.as_str(), BTreeMap::new())));
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        // It is being written.
+        let path = dir.join(&name);
         if name.as_encoded_bytes().starts_with(b".") {
+            // It is being written, or its writer was killed.
+            if is_draft(&name) {
+                files::remove_abandoned(&path);
+            }
             continue;
         }
-        let path = dir.join(&name);
         match read_one(&path, group) {
             Ok(report) => match kept.get_mut(report.site.as_str()) {
                 Some(of_site) => {
