@@ -173,7 +173,8 @@ impl Facts<'_> {
         let mut span = ended.wider(most, 0);
         loop {
             let cuts = self.plan.cuts.iter().map(|c| self.with_off(*c));
-            let cuts = cuts.filter(|c| reached && c.meets(span));
+            // The uplink is known to be down until a probe finds it well again.
+            let cuts = cuts.filter(|c| reached && c.wider(0, RETURN).meets(span));
             let blind: i64 = cuts.map(|c| c.len() + RETURN).sum();
             let from = ended.from - most - self.slept(span) - blind;
             if from >= span.from {
