@@ -31,6 +31,8 @@ pub struct Facts<'a> {
     pub changes: Vec<Vec<i64>>,
     /// By site: when it was certainly muted.
     pub muted: Vec<Vec<Span>>,
+    /// By site: when it may have been muted or under maintenance.
+    pub silent: Vec<Vec<Span>>,
     /// By site: when it may have been considered flapping.
     restless: Vec<Vec<Span>>,
 }
@@ -45,6 +47,7 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         behind: vec![Vec::new(); count],
         changes: vec![Vec::new(); count],
         muted: vec![Vec::new(); count],
+        silent: vec![Vec::new(); count],
         restless: vec![Vec::new(); count],
     };
     for site in 0..count {
@@ -73,7 +76,8 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         let mut spans = facts.unwatched(site);
         let (silent, sure) = facts.mutes(site);
         facts.muted[site] = sure;
-        spans.extend(silent);
+        spans.extend(&silent);
+        facts.silent[site] = silent;
         let flapping = facts.flapping(site, &spans);
         spans.extend(&flapping);
         facts.restless[site] = flapping;
