@@ -261,6 +261,19 @@ impl Facts<'_> {
         asleep.map(|f| f.span.len()).sum()
     }
 
+    /// Widens the span to the past by `before` of the monotonic clock, which may stand still more
+    /// than once meanwhile.
+    pub fn awake_before(&self, span: Span, before: i64) -> Span {
+        let mut wide = span.wider(before, 0);
+        loop {
+            let from = span.from - before - self.slept(wide);
+            if from >= wide.from {
+                return wide;
+            }
+            wide.from = from;
+        }
+    }
+
     fn unwatched(&self, site: usize) -> Vec<Span> {
         let (plan, record) = (self.plan, self.record);
         let watched = &plan.sites[site];

@@ -88,10 +88,8 @@ pub fn must_be_so(
     };
     verdict.faults.extend(fault.map(|text| lie(&text)));
     if matches!(one.line.said, Said::Flapping(_)) {
-        let hour = one.raised.wider(
-            HOUR + facts.slept(one.raised.wider(HOUR, 0)) + 5 * MINUTE,
-            MINUTE,
-        );
+        let hour = facts.awake_before(one.raised, HOUR + 5 * MINUTE);
+        let hour = hour.wider(0, MINUTE);
         let changes = facts.changes[site].iter().filter(|c| hour.has(**c)).count();
         // The recovery of a site behind its parent is seen, and so counts as a change, when the
         // parent is back; the states before and after it were reported, too.
