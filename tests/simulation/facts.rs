@@ -31,6 +31,8 @@ pub struct Facts<'a> {
     pub changes: Vec<Vec<i64>>,
     /// By site: when it was certainly muted.
     pub muted: Vec<Vec<Span>>,
+    /// By site: when it may have been muted or under maintenance.
+    pub silent: Vec<Vec<Span>>,
     /// By site: when it may have been considered flapping.
     restless: Vec<Vec<Span>>,
 }
@@ -45,6 +47,7 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         behind: vec![Vec::new(); count],
         changes: vec![Vec::new(); count],
         muted: vec![Vec::new(); count],
+        silent: vec![Vec::new(); count],
         restless: vec![Vec::new(); count],
     };
     for site in 0..count {
@@ -73,7 +76,8 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         let mut spans = facts.unwatched(site);
         let (silent, sure) = facts.mutes(site);
         facts.muted[site] = sure;
-        spans.extend(silent);
+        spans.extend(&silent);
+        facts.silent[site] = silent;
         let flapping = facts.flapping(site, &spans);
         spans.extend(&flapping);
         facts.restless[site] = flapping;
@@ -173,7 +177,8 @@ impl Facts<'_> {
         let mut span = ended.wider(most, 0);
         loop {
             let cuts = self.plan.cuts.iter().map(|c| self.with_off(*c));
-            let cuts = cuts.filter(|c| reached && c.meets(span));
+            // The uplink is known to be down until a probe finds it well again.
+            let cuts = cuts.filter(|c| reached && c.wider(0, RETURN).meets(span));
             let blind: i64 = cuts.map(|c| c.len() + RETURN).sum();
             let from = ended.from - most - self.slept(span) - blind;
             if from >= span.from {
@@ -254,6 +259,19 @@ impl Facts<'_> {
             .iter()
             .filter(|f| f.suspended && f.span.meets(span));
         asleep.map(|f| f.span.len()).sum()
+    }
+
+    /// Widens the span to the past by `before` of the monotonic clock, which may stand still more
+    /// than once meanwhile.
+    pub fn awake_before(&self, span: Span, before: i64) -> Span {
+        let mut wide = span.wider(before, 0);
+        loop {
+            let from = span.from - before - self.slept(wide);
+            if from >= wide.from {
+                return wide;
+            }
+            wide.from = from;
+        }
     }
 
     fn unwatched(&self, site: usize) -> Vec<Span> {

@@ -34,7 +34,16 @@ pub fn must_be_so(
         return;
     };
     let fault = match one.line.said {
-        Said::Down | Said::Flapping(true) => down_is_so(facts, site, one.raised, verdict),
+        Said::Down => down_is_so(facts, site, one.raised, verdict),
+        Said::Flapping(true) => {
+            // At the end of a mute the state is reported as of the last check, which may be as old
+            // as the interval.
+            let muted = any_in(&facts.silent[site], one.raised);
+            let age = facts.plan.sites[site].interval();
+            let known = one.raised.wider(if muted { age } else { 0 }, 0);
+            down_is_so(facts, site, known, verdict)
+                .or(last_agrees(facts, site, one.raised, |c| c.why.failed()))
+        }
         Said::WasDown(lasted) => {
             let raised = facts.begun(site, one.raised, lasted.most, one.at);
             down_is_so(facts, site, raised, verdict)
@@ -79,10 +88,8 @@ pub fn must_be_so(
     };
     verdict.faults.extend(fault.map(|text| lie(&text)));
     if matches!(one.line.said, Said::Flapping(_)) {
-        let hour = one.raised.wider(
-            HOUR + facts.slept(one.raised.wider(HOUR, 0)) + 5 * MINUTE,
-            MINUTE,
-        );
+        let hour = facts.awake_before(one.raised, HOUR + 5 * MINUTE);
+        let hour = hour.wider(0, MINUTE);
         let changes = facts.changes[site].iter().filter(|c| hour.has(**c)).count();
         // The recovery of a site behind its parent is seen, and so counts as a change, when the
         // parent is back; the states before and after it were reported, too.
