@@ -11,7 +11,7 @@ const WRITTEN: i64 = 10 * SECOND;
 /// An event that is this late shows that the process stood still.
 const LATE: i64 = 2 * SECOND;
 /// Longest duration of a write. An outcome that is on disk sooner was in a write begun earlier.
-const LONGEST_WRITE: i64 = 2 * SECOND;
+pub const LONGEST_WRITE: i64 = 2 * SECOND;
 /// Duration of an uplink probe, with the wait for it.
 pub const DOUBT: i64 = 25 * SECOND;
 /// Time until the return of the uplink is seen: it is probed every 10 s while it is down.
