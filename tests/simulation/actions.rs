@@ -2,7 +2,7 @@
 //! the agent's side explained it.
 
 use crate::dice::{Span, any_at};
-use crate::facts::{DOUBT, Facts};
+use crate::facts::{DOUBT, Facts, LONGEST_WRITE};
 use crate::model::Judgement;
 use crate::plan::*;
 use crate::record::clock;
@@ -30,8 +30,10 @@ const LIMIT: Limit = Limit {
 };
 /// Time after a start in which no action runs automatically, in ms.
 const QUIET: i64 = 2 * MINUTE;
-/// Greatest age of an uplink probe that an action relies on, in ms.
+/// Greatest age of an uplink probe that an action relies on when its run is requested, in ms.
 const LOOKED: i64 = MINUTE;
+/// Longest wait for a write after many others, in ms.
+const APART: i64 = 10 * SECOND;
 /// Maintenance window of the first site, in minutes of the day: three to six hours after the start.
 const MAINTAINED: (u16, u16) = (12 * 60, 15 * 60);
 
@@ -166,7 +168,13 @@ fn for_site(facts: &Facts, run: &ActionRun, site: usize) -> Option<String> {
     if cut && !plan.lan && facts.plan.uplink {
         return Some("and our own line was cut".to_owned());
     }
-    let lately = Span::new(at - LOOKED - SECOND, at + 1);
+    // A run starts once its request is on disk, which takes a write that may have to wait.
+    let waits = if facts.plan.writes_cost() {
+        APART
+    } else {
+        LONGEST_WRITE
+    };
+    let lately = Span::new(at - LOOKED - waits - LONGEST_WRITE, at + 1);
     let frozen = facts.plan.frozen.iter().any(|f| f.span.meets(lately));
     let looked = facts
         .record

@@ -11,7 +11,7 @@ const WRITTEN: i64 = 10 * SECOND;
 /// An event that is this late shows that the process stood still.
 const LATE: i64 = 2 * SECOND;
 /// Longest duration of a write. An outcome that is on disk sooner was in a write begun earlier.
-const LONGEST_WRITE: i64 = 2 * SECOND;
+pub const LONGEST_WRITE: i64 = 2 * SECOND;
 /// Duration of an uplink probe, with the wait for it.
 pub const DOUBT: i64 = 25 * SECOND;
 /// Time until the return of the uplink is seen: it is probed every 10 s while it is down.
@@ -506,8 +506,11 @@ impl Facts<'_> {
                 // A site that returns to the file counts as a new one.
                 let ends = ends.chain(gone.iter().map(|g| g.from));
                 let ends = ends.filter(|e| *e >= fed.at);
-                // The end of a mute is stored in whole seconds of the wall clock.
-                let to = to - SECOND;
+                // The end of a mute is stored in whole seconds of the wall clock, whose own
+                // fraction of a second is not known either: each restart may take 1.5 s off.
+                let lives = self.record.lives.iter();
+                let restarts = lives.filter(|l| l.span.from > fed.at && l.span.from < to);
+                let to = to - restarts.count() as i64 * 3 * SECOND / 2;
                 surely.push(Span::new(fed.at + SECOND, ends.min().unwrap_or(to).min(to)));
             }
         }

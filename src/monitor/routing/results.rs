@@ -301,6 +301,7 @@ impl Monitor {
             && !mutated!("blame a site for what this machine lacks")
         {
             watched.count(CheckResult::Excused);
+            watched.record_local_fault();
             self.schedule.check_soon(moment, &self.sites[at]);
             let quiet = self.alerts.all_muted(moment);
             let notice =

@@ -97,6 +97,15 @@ impl Flapping {
         }
     }
 
+    /// Excludes the time since `seen_until`, the last outcome, from the steady time, because the
+    /// site could not be checked.
+    pub fn exclude(&mut self, seen_until: Option<Moment>, now: Moment) {
+        if let Some(at) = &mut self.restless {
+            let unseen = now.since(seen_until.map_or(*at, |seen| seen.max(*at)));
+            *at = *at + unseen;
+        }
+    }
+
     pub fn forget_changes(&mut self) {
         self.changes.clear();
     }

@@ -86,6 +86,8 @@ pub struct SiteState {
     check_began: Moment,
     /// Whether the next check must use a new connection.
     fresh_next: bool,
+    /// See [`SiteState::lacks_outcome`].
+    lacks_outcome: bool,
     /// The last `/pause` or `/resume`, which overrides the configuration.
     pause_order: Option<bool>,
     muted_until: Option<Moment>,
@@ -180,6 +182,7 @@ impl SiteState {
             check_under_way: false,
             check_began: now,
             fresh_next: false,
+            lacks_outcome: false,
             pause_order: None,
             muted_until: None,
             maintenance_until: None,
@@ -528,6 +531,16 @@ impl SiteState {
         failure.common.clone()
     }
 
+    /// Returns whether the last check had no outcome, because of a local fault.
+    pub fn lacks_outcome(&self) -> bool {
+        self.lacks_outcome
+    }
+
+    /// Records that a check had no outcome, because of a local fault.
+    pub fn record_local_fault(&mut self) {
+        self.lacks_outcome = true;
+    }
+
     /// Records the outcome of a check, without judging it.
     pub fn record_outcome(&mut self, outcome: Outcome, now: Now) -> (Seen, Option<String>) {
         let degraded = outcome.degraded_by(self.config.slow);
@@ -538,7 +551,11 @@ impl SiteState {
         };
         self.took = outcome.took;
         self.address = outcome.address.or(self.address);
-        self.last = Some((now.moment(), outcome));
+        let before = self.last.replace((now.moment(), outcome));
+        if std::mem::take(&mut self.lacks_outcome) {
+            let seen_until = before.map(|(at, _)| at);
+            self.flapping.exclude(seen_until, now.moment());
+        }
         (seen, cause)
     }
 

@@ -3,6 +3,7 @@
 use super::world::*;
 use crate::monitor::site::outcome::{Failure, FailureKind, LocalFault, Outcome};
 use crate::monitor::site::state::State;
+use std::time::Duration;
 
 fn lacking(lack: LocalFault) -> Outcome {
     Outcome {
@@ -77,7 +78,7 @@ fn it_neither_breaks_nor_feeds_a_streak_of_failures() {
 #[test]
 fn an_interface_that_is_late_is_silence_and_one_that_stays_away_is_told() {
     let mut printer = site("printer");
-    printer.interval = std::time::Duration::from_secs(3600);
+    printer.interval = Duration::from_secs(3600);
     let mut world = World::new(vec![printer, site("nas")]);
     world.fate("printer", lacking(LocalFault::Address));
     world.fate_for("nas", lacking(LocalFault::Address), 100);
@@ -111,6 +112,42 @@ fn an_interface_that_is_gone_for_a_moment_now_and_then_is_silence() {
     // A site that alone has no address is reported.
     world.fate_for("printer", lacking(LocalFault::Address), 300);
     assert_eq!(world.received().len(), 1);
+}
+
+/// Returns a world whose site has begun to flap, and has just become slow.
+fn flapping_and_slow() -> World {
+    let mut slow = site("nas");
+    slow.slow = Some(Duration::from_millis(500));
+    let mut world = World::new(vec![slow]).running_for(60);
+    for n in 0..5 {
+        world.fate_for("nas", good(if n % 2 == 0 { 900 } else { 40 }), 150);
+    }
+    assert_has(&world.received().concat(), "is flapping");
+    world
+}
+
+#[test]
+fn a_flapping_site_that_cannot_be_checked_is_not_told_as_it_was_before() {
+    let mut world = flapping_and_slow();
+    world.pass(10 * 60);
+    world.fate_for("nas", lacking(LocalFault::Ports), 5 * 60);
+    assert_has(&world.received().concat(), "no free port left");
+    world.fate_for("nas", good(40), 15 * 60);
+    assert_eq!(world.received(), [""; 0]);
+    world.pass(2 * 60);
+    assert_has(&world.received().concat(), "<b>nas</b> is steady again, up");
+}
+
+#[test]
+fn time_without_an_outcome_is_not_steady_and_does_not_undo_what_was() {
+    let mut world = flapping_and_slow();
+    world.pass(8 * 60);
+    world.fate_for("nas", lacking(LocalFault::Ports), 10 * 60);
+    assert_has(&world.received().concat(), "no free port left");
+    world.fate_for("nas", good(900), 3 * 60);
+    assert_eq!(world.received(), [""; 0], "slow for 11 minutes only");
+    world.pass(3 * 60);
+    assert_has(&world.received().concat(), "<b>nas</b> is slow");
 }
 
 #[test]
