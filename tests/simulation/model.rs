@@ -352,6 +352,14 @@ fn told_once(facts: &Facts, site: usize, chat: i64, heard: &[Heard], verdict: &m
         let still = of(|s| matches!(s, Said::StillDown));
         for (what, told) in [("down", downs), ("up", ups)] {
             for pair in told.windows(2) {
+                // Messages from before a group became a supergroup are forgotten, so that the end of
+                // an outage names its beginning again.
+                let between = |at: i64| pair[0].at < at && at < pair[1].at;
+                let forgotten = facts.plan.moved.as_ref().is_some_and(|m| between(m.at));
+                let again = what == "down" && matches!(pair[1].line.said, Said::WasDown(_));
+                if forgotten && again && chat == GROUP {
+                    continue;
+                }
                 if !may_repeat(facts, pair[0].attempt, what == "up") {
                     verdict.faults.push(format!(
                         "{}: chat {chat} heard at {} already that {} (#{number}) was {what}",

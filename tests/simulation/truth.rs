@@ -93,13 +93,15 @@ pub fn must_be_so(
         let changes = facts.changes[site].iter().filter(|c| hour.has(**c)).count();
         // The recovery of a site behind its parent is seen, and so counts as a change, when the
         // parent is back; the states before and after it were reported, too.
-        let told = |h: &&Heard| {
-            use Said::{Down, Fast, Slow, Up};
-            h.about(&one.line.site, one.chat)
-                && hour.has(h.at)
-                && matches!(h.line.said, Down | Up(_) | Slow | Fast)
-        };
-        let seen = 1 + heard.iter().filter(told).count();
+        let told = heard.iter().filter(|h| {
+            h.about(&one.line.site, one.chat) && (hour.has(h.at) || hour.meets(h.raised))
+        });
+        let told = told.map(|h| match h.line.said {
+            Said::Down | Said::Up(_) | Said::Slow | Said::Fast => 1,
+            Said::WasDown(_) => 2,
+            _ => 0,
+        });
+        let seen = 1 + told.sum::<usize>();
         // Changes that waited for a write at a power cut are found again at the next start: two for
         // each cut, up and slow.
         let lives = facts.record.lives.windows(2);
@@ -380,7 +382,8 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
                 text.starts_with("/mute ")
                     && text.split(' ').count() == 2
                     && f.at < cut.to + MINUTE
-                    && (f.at + 3 * HOUR > cut.to || facts.clocks_wrong())
+                    && (f.at + 3 * HOUR + facts.slept(Span::new(f.at, cut.to)) > cut.to
+                        || facts.clocks_wrong())
             });
             let waits = may_wait(facts, *cut);
             if looks.count() >= 2 && on && !told && !hushed && !waits && !never(cut.to) {
