@@ -1,5 +1,6 @@
 //! Flapping: five state changes within an hour are sent as one alert, and further ones are silent
-//! until the site has been up for 15 minutes or down for 5 minutes (docs/alerts.md).
+//! until the site has been up for 15 minutes or down for 5 minutes (docs/alerts.md). Flapping that
+//! began under a mute and was not sent ends as soon as the site changes less often.
 
 use crate::monitor::time::Moment;
 use crate::monitor::time::text::lasting;
@@ -73,8 +74,8 @@ impl Flapping {
         self.restless.is_some()
     }
 
-    /// Returns whether it flapped within the last hour: this can end before the site is steady,
-    /// because changes are rare or unseen.
+    /// Returns whether five changes lie within the last hour. A site that flaps can change less
+    /// often without being steady, while it is not judged.
     pub fn changes_often(&self, now: Moment) -> bool {
         let lately = self.changes.iter();
         lately.filter(|at| now.since(**at) < CHANGES_WITHIN).count() >= CHANGES
