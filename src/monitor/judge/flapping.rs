@@ -54,11 +54,11 @@ pub fn take_steady(
 }
 
 /// Returns when the site will have been steady for long enough; `None` while its checks are not
-/// made, have no outcome or don't count, or its last outcomes contradict its state.
+/// made or don't count, or its state is uncertain.
 fn steady_at(watched: &SiteState, clock_set: bool) -> Option<Moment> {
     let timely = clock_set || !watched.config().needs_clock();
     let judged = !watched.is_suppressed() && !watched.is_paused() && timely;
-    let judged = judged && !watched.needs_retry() && !watched.lacks_outcome();
+    let judged = judged && !watched.is_uncertain();
     let steady = watched.flapping().steady_at(watched.is_down());
     steady.filter(|_| judged)
 }

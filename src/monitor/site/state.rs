@@ -86,7 +86,7 @@ pub struct SiteState {
     check_began: Moment,
     /// Whether the next check must use a new connection.
     fresh_next: bool,
-    /// See [`SiteState::lacks_outcome`].
+    /// Whether the last check had no outcome, because of a local fault.
     lacks_outcome: bool,
     /// The last `/pause` or `/resume`, which overrides the configuration.
     pause_order: Option<bool>,
@@ -507,11 +507,12 @@ impl SiteState {
     }
 
     /// Returns whether the site must not be reported as down or degraded before its next check: its
-    /// state is stale, or its last check contradicts it. A slow site that fails is told as slow once
-    /// it answers so again, or as down.
+    /// state is stale, or its last check had no outcome or contradicts it. A slow site that fails is
+    /// told as slow once it answers so again, or as down.
     pub fn is_uncertain(&self) -> bool {
         let contradicted = self.needs_retry();
-        self.is_stale() || contradicted && !mutated!("tell what the last check speaks against")
+        let unseen = self.is_stale() || self.lacks_outcome;
+        unseen || contradicted && !mutated!("tell what the last check speaks against")
     }
 
     pub fn is_muted(&self, now: Moment) -> bool {
@@ -529,11 +530,6 @@ impl SiteState {
     pub fn common_cause(&self, cause: &str) -> Option<String> {
         let failure = self.last_failure().filter(|f| f.detail == cause)?;
         failure.common.clone()
-    }
-
-    /// Returns whether the last check had no outcome, because of a local fault.
-    pub fn lacks_outcome(&self) -> bool {
-        self.lacks_outcome
     }
 
     /// Records that a check had no outcome, because of a local fault.

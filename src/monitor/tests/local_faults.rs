@@ -139,6 +139,26 @@ fn a_flapping_site_that_cannot_be_checked_is_not_told_as_it_was_before() {
 }
 
 #[test]
+fn a_mute_that_ends_while_a_site_cannot_be_checked_tells_nothing_of_it() {
+    for (outcome, told) in [(good(40), None), (good(900), Some("<b>nas</b> is slow"))] {
+        let mut slow = site("nas");
+        slow.slow = Some(Duration::from_millis(500));
+        let mut world = World::new(vec![slow]).running_for(60);
+        world.ask("/mute nas 10m");
+        world.fate_for("nas", good(900), 5 * 60);
+        world.fate_for("nas", lacking(LocalFault::Ports), 10 * 60);
+        let received = world.received().concat();
+        assert!(!received.contains("is slow"), "{received}");
+        world.fate_for("nas", outcome, 5 * 60);
+        let received = world.received().concat();
+        match told {
+            Some(told) => assert_has(&received, told),
+            None => assert!(!received.contains("<b>nas</b>"), "{received}"),
+        }
+    }
+}
+
+#[test]
 fn time_without_an_outcome_is_not_steady_and_does_not_undo_what_was() {
     let mut world = flapping_and_slow();
     world.pass(8 * 60);
