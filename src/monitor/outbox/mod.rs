@@ -169,50 +169,54 @@ impl Outbox {
         }
     }
 
-    /// Merges three or more waiting alerts of a site whose alerts must wait for a write into one
+    /// Merges three or more alerts of a site that wait for the same chat, and for a write, into one
     /// with the current state, so the number of waiting alerts stays bounded. Returns the incidents
     /// that have no alert of their own any more.
     pub fn condense(&mut self, site: &str) -> Vec<u32> {
         let away = self.ids_under_way();
-        let of_state = |a: &&Alert| a.site == site && a.notification.state_now().is_some();
-        let Some(newest) = self.alerts.back().filter(of_state).cloned() else {
+        let of_state = |a: &Alert| a.site == site && a.notification.state_now().is_some();
+        let Some(newest) = self.alerts.back().filter(|a| of_state(a)).cloned() else {
             return Vec::new();
         };
+        let waits =
+            |a: &Alert, chat: &i64| of_state(a) && a.chats.contains(chat) && !away.contains(&a.id);
+        // Of one change there may be two alerts, for chats that see different sites behind it.
+        let mut crowded = newest.chats.clone();
+        crowded.retain(|chat| self.alerts.iter().filter(|a| waits(a, chat)).count() >= 3);
+        let times = |chat: &i64| -> u32 {
+            let waiting = self.alerts.iter().filter(|a| waits(a, chat));
+            waiting.map(|a| a.notification.changes()).sum()
+        };
+        let Some(times) = crowded.iter().map(times).max() else {
+            return Vec::new();
+        };
+        let mut incidents = Vec::new();
+        self.alerts.retain_mut(|alert| {
+            if !crowded.iter().any(|chat| waits(alert, chat)) {
+                return true;
+            }
+            incidents.extend(alert.incident);
+            alert.chats.retain(|chat| !crowded.contains(chat));
+            !alert.chats.is_empty()
+        });
         let cause = newest.notification.state_now().flatten().map(str::to_owned);
-        let alike = |a: &Alert| {
-            a.site == site
-                && a.chats == newest.chats
-                && a.notification.state_now().is_some()
-                && !away.contains(&a.id)
-        };
-        let waiting = self.alerts.iter().filter(|a| alike(a));
-        if waiting.clone().count() < 3 {
-            return Vec::new();
-        }
-        let incidents: Vec<u32> = waiting.clone().filter_map(|a| a.incident).collect();
-        let times = waiting.map(|a| a.notification.changes()).sum();
+        let incident = newest.incident.filter(|_| cause.is_some());
         let notification = match newest.notification {
             // These say themselves that the state changed often.
-            Notification::Flapping { .. } | Notification::Steady { .. } => {
-                newest.notification.clone()
-            }
-            _ => Notification::Changes {
-                times,
-                cause: cause.clone(),
-            },
+            Notification::Flapping { .. } | Notification::Steady { .. } => newest.notification,
+            _ => Notification::Changes { times, cause },
         };
-        self.alerts.retain(|a| !alike(a));
-        let incident = newest.incident.filter(|_| cause.is_some());
-        self.alerts.push_back(Alert {
+        let merged = Alert {
+            id: self.take_id(),
             notification,
             incident,
+            chats: crowded,
             by_channels: ByChannels::default(),
             ..newest
-        });
+        };
+        self.alerts.push_back(merged);
+        incidents.retain(|n| self.alerts.iter().all(|a| a.incident != Some(*n)));
         incidents
-            .into_iter()
-            .filter(|n| Some(*n) != incident)
-            .collect()
     }
 
     /// Queues the alert about an offline period. A period that extends the last one (`goes_on`)

@@ -44,6 +44,41 @@ fn stored(chats: Vec<i64>) -> Outbox {
 }
 
 #[test]
+fn alerts_of_a_site_are_merged_by_chat_though_a_change_has_one_for_each() {
+    let up = Notification::Up {
+        lasted: Duration::from_secs(60),
+    };
+    let mut outbox = Outbox::new(1);
+    let mut push = |notification: Notification, incident, chats: &[i64]| {
+        let chats = chats.to_vec();
+        outbox.push_alert(notification, "blog", Some(incident), chats, Moment(0));
+        let merged = outbox.condense("blog");
+        let waiting = |chat| -> Vec<String> {
+            let of_chat = outbox.alerts().filter(|a| a.chats.contains(&chat));
+            of_chat
+                .map(|a| match &a.notification {
+                    Notification::Changes { times, cause } => {
+                        format!("{times} changes, {cause:?}")
+                    }
+                    other => other.heading().to_owned(),
+                })
+                .collect()
+        };
+        (merged, waiting(7), waiting(8))
+    };
+    push(cause(), 1, &[7]);
+    push(cause(), 1, &[8]);
+    push(up, 1, &[7, 8]);
+    let (merged, seven, eight) = push(cause(), 2, &[7]);
+    assert_eq!(merged, [0; 0], "8 has alerts of it");
+    assert_eq!(seven, ["3 changes, Some(\"HTTP 503\")"]);
+    assert_eq!(eight.len(), 2);
+    let (merged, seven, eight) = push(cause(), 2, &[8]);
+    assert_eq!(merged, [1, 1]);
+    assert_eq!(seven, eight);
+}
+
+#[test]
 fn what_the_server_asked_for_is_kept_though_a_message_that_was_under_way_is_taken() {
     let calm = Unsettled::default();
     for everywhere in [false, true] {
