@@ -114,11 +114,16 @@ fn an_interface_that_is_gone_for_a_moment_now_and_then_is_silence() {
     assert_eq!(world.received().len(), 1);
 }
 
+/// Returns a world with the site "nas", which is slow above 500 ms.
+fn limited() -> World {
+    let mut nas = site("nas");
+    nas.slow = Some(Duration::from_millis(500));
+    World::new(vec![nas]).running_for(60)
+}
+
 /// Returns a world whose site has begun to flap, and has just become slow.
 fn flapping_and_slow() -> World {
-    let mut slow = site("nas");
-    slow.slow = Some(Duration::from_millis(500));
-    let mut world = World::new(vec![slow]).running_for(60);
+    let mut world = limited();
     for n in 0..5 {
         world.fate_for("nas", good(if n % 2 == 0 { 900 } else { 40 }), 150);
     }
@@ -141,9 +146,7 @@ fn a_flapping_site_that_cannot_be_checked_is_not_told_as_it_was_before() {
 #[test]
 fn a_mute_that_ends_while_a_site_cannot_be_checked_tells_nothing_of_it() {
     for (outcome, told) in [(good(40), None), (good(900), Some("<b>nas</b> is slow"))] {
-        let mut slow = site("nas");
-        slow.slow = Some(Duration::from_millis(500));
-        let mut world = World::new(vec![slow]).running_for(60);
+        let mut world = limited();
         world.ask("/mute nas 10m");
         world.fate_for("nas", good(900), 5 * 60);
         world.fate_for("nas", lacking(LocalFault::Ports), 10 * 60);
